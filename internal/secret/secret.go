@@ -1,0 +1,74 @@
+// Package secret holds values that print redacted.
+package secret
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+)
+
+// Redacted is what stands in the place of a secret wherever one is printed.
+const Redacted = "[redacted]"
+
+// String is a secret text. Every way of printing it (fmt verbs, JSON, YAML,
+// a logger's reflection) shows [Redacted]; only Reveal gives the text. The
+// zero value is "no secret".
+//
+// The text sits behind a pointer because fmt prints the unexported fields of
+// an enclosing struct without asking any method: there it shows an address.
+type String struct{ text *string }
+
+// New returns text as a secret. An empty text is no secret: IsSet is false.
+func New(text string) String {
+	if text == "" {
+		return String{}
+	}
+	return String{text: &text}
+}
+
+// Reveal returns the secret itself.
+func (s String) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
+
+// IsSet reports whether there is a secret.
+func (s String) IsSet() bool { return s.text != nil }
+
+// Equal reports whether both hold the same text. It is not constant time: it
+// compares configuration, never a guess from outside.
+func (s String) Equal(other String) bool { return s.Reveal() == other.Reveal() }
+
+// String returns [Redacted], or nothing where there is no secret.
+func (s String) String() string {
+	if s.text == nil {
+		return ""
+	}
+	return Redacted
+}
+
+// Format prints what String returns, whatever the verb.
+func (s String) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// MarshalText returns what String returns, for JSON and YAML.
+func (s String) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// URL returns raw without its userinfo, query and fragment: a presigned URL is
+// a credential, and which of its parameters are secret differs between signers.
+// What does not parse is redacted whole.
+func URL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return Redacted
+	}
+	hidden := u.User != nil || u.RawQuery != "" || u.Fragment != ""
+	u.User, u.RawQuery, u.ForceQuery, u.Fragment, u.RawFragment = nil, "", false, "", ""
+	text := u.String()
+	if hidden {
+		text += "?" + strings.Trim(Redacted, "[]")
+	}
+	return text
+}
