@@ -1,0 +1,75 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const logMode = 0o640
+
+// lowSpace is the room on the log's filesystem below which it counts as full:
+// less than what one write of a script's output buffer may need.
+const lowSpace = 64 << 10
+
+// openLog opens a script's log for append and for reading, and returns its
+// size. The agent writes as root, so a link, FIFO or device that somebody put
+// there is refused, and so is a second name of another file.
+func openLog(path string) (*os.File, int64, error) {
+	file, err := openRegular(path, unix.O_RDWR|unix.O_APPEND|unix.O_CREAT)
+	if err != nil {
+		return nil, 0, fmt.Errorf("open the script's log: %w", err)
+	}
+	info, err := file.Stat()
+	if err != nil {
+		_ = file.Close()
+		return nil, 0, fmt.Errorf("open the script's log: %w", err)
+	}
+	return file, info.Size(), nil
+}
+
+// openRegular opens path if it is a regular file with one name and no link.
+func openRegular(path string, flags int) (*os.File, error) {
+	// O_NONBLOCK: opening a FIFO must not wait for its other end.
+	fd, err := unix.Open(path, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, logMode)
+	switch {
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+		return nil, refusal(path)
+	case err != nil:
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil {
+		err = unix.SetNonblock(fd, false)
+	}
+	if err == nil && (st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink > 1) {
+		err = refusal(path)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// ErrUnsafeLog: what stands in the log's place is a link or no regular file.
+var ErrUnsafeLog = errors.New("it is a link or no regular file: find out who made it, then remove it")
+
+func refusal(path string) error { return &fs.PathError{Op: "open", Path: path, Err: ErrUnsafeLog} }
+
+// full reports whether the filesystem of file has no room left for this
+// process: root may also use the reserved blocks.
+func full(file *os.File) bool {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(file.Fd()), &st); err != nil {
+		return false
+	}
+	blocks := st.Bavail
+	if os.Geteuid() == 0 {
+		blocks = st.Bfree
+	}
+	return st.Blocks > 0 && blocks*uint64(st.Bsize) < lowSpace
+}
