@@ -79,31 +79,35 @@ func escapeLen(text []byte) int {
 	}
 	switch text[1] {
 	case '[': // CSI: parameters and intermediates up to a final byte
-		i := 2
-		for i < len(text) && text[i] >= 0x20 && text[i] < 0x40 {
-			i++
-		}
-		if i < len(text) && text[i] >= 0x40 && text[i] < 0x7f {
-			i++
-		}
-		return i
-	case ']', 'P', 'X', '^', '_': // OSC, DCS, SOS, PM, APC: a string to BEL or ST
-		for i := 2; i < len(text); i++ {
-			if text[i] == bell {
-				return i + 1
-			}
-			if text[i] == escape {
-				return min(i+2, len(text))
-			}
-		}
-		return 2 // never ended: keep the text
+		return ending(text, 2, 0x20, 0x40)
+	case ']', 'P', 'X', '^', '_': // OSC, DCS, SOS, PM, APC: a string up to BEL or ST
+		return 2 + stringLen(text[2:])
 	}
-	i := 1
-	for i < len(text) && text[i] >= 0x20 && text[i] < 0x30 {
+	return ending(text, 1, 0x20, 0x30)
+}
+
+// ending skips the bytes of text from i on that lie between low and high, and
+// the one above them that ends the sequence.
+func ending(text []byte, i int, low, high byte) int {
+	for i < len(text) && text[i] >= low && text[i] < high {
 		i++
 	}
-	if i < len(text) && text[i] >= 0x30 && text[i] < 0x7f {
+	if i < len(text) && text[i] >= high && text[i] < 0x7f {
 		i++
 	}
 	return i
+}
+
+// stringLen returns the length of a control string with its end, 0 if it has
+// none: then it was none, and its text is kept.
+func stringLen(text []byte) int {
+	for i, c := range text {
+		switch c {
+		case bell:
+			return i + 1
+		case escape:
+			return min(i+2, len(text))
+		}
+	}
+	return 0
 }

@@ -20,19 +20,10 @@ func diagnose(s Script, err error) (Outcome, string) {
 		return NotStarted, fmt.Sprintf("its folder %s cannot be entered: look whether it was removed", s.Dir)
 	}
 	path := inDir(s.Dir, s.Path)
-	info, statErr := os.Stat(path)
-	switch {
-	case errors.Is(statErr, fs.ErrNotExist):
-		if _, linkErr := os.Lstat(path); linkErr == nil {
-			return Missing, fmt.Sprintf("%s is a link to nothing: put the script in its place", path)
-		}
-		return Missing, fmt.Sprintf("there is no %s: add it to the module", path)
-	case statErr == nil && !info.Mode().IsRegular():
-		return NotExecutable, fmt.Sprintf("%s is no regular file: put the script in its place", path)
+	if out, reason := badFile(path); out != "" {
+		return out, reason
 	}
 	switch {
-	case errors.Is(err, unix.EACCES) && statErr == nil && info.Mode().Perm()&0o111 == 0:
-		return NotExecutable, fmt.Sprintf("%s has no execute permission: chmod 0755 it", path)
 	case errors.Is(err, unix.EACCES) && noexec(path):
 		return NotExecutable, fmt.Sprintf("%s lies on a filesystem that is mounted noexec: mount it without", path)
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
@@ -49,6 +40,25 @@ func diagnose(s Script, err error) (Outcome, string) {
 	// The only other errors are about the arguments, such as a NUL in one:
 	// they may quote the environment.
 	return NotStarted, fmt.Sprintf("%s cannot be started with this environment and these arguments: look for a NUL byte in the module's options", path)
+}
+
+// badFile says what is wrong with the file as such, if anything.
+func badFile(path string) (Outcome, string) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Lstat(path); err == nil {
+			return Missing, fmt.Sprintf("%s is a link to nothing: put the script in its place", path)
+		}
+		return Missing, fmt.Sprintf("there is no %s: add it to the module", path)
+	case err != nil: // what the kernel said is as good
+		return "", ""
+	case !info.Mode().IsRegular():
+		return NotExecutable, fmt.Sprintf("%s is no regular file: put the script in its place", path)
+	case info.Mode().Perm()&0o111 == 0:
+		return NotExecutable, fmt.Sprintf("%s has no execute permission: chmod 0755 it", path)
+	}
+	return "", ""
 }
 
 func badInterpreter(path string, start []byte) (Outcome, string) {
@@ -138,13 +148,17 @@ func inDir(dir, path string) string {
 // shebangMax is how much of a file the kernel looks at (BINPRM_BUF_SIZE).
 const shebangMax = 256
 
-// head returns what the kernel would look at, nothing if it cannot be read.
+// head returns what the kernel would look at, nothing if it cannot be read. By
+// now the script may have replaced itself by a FIFO that nobody writes to.
 func head(path string) []byte {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil
 	}
 	defer func() { _ = file.Close() }()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
 	buf := make([]byte, shebangMax)
 	n, _ := io.ReadFull(file, buf)
 	return buf[:n]

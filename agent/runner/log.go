@@ -55,7 +55,7 @@ func openRegular(path string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// ErrUnsafeLog: what stands in the log's place is a link or no regular file.
+// ErrUnsafeLog says that what stands in the log's place is a link or no regular file.
 var ErrUnsafeLog = errors.New("it is a link or no regular file: find out who made it, then remove it")
 
 func refusal(path string) error { return &fs.PathError{Op: "open", Path: path, Err: ErrUnsafeLog} }

@@ -1,17 +1,15 @@
 package runner_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
+	"startup-bundle/agent/runner"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"startup-bundle/agent/runner"
 )
 
 // script returns a Script for a shell script that has body.
@@ -38,13 +36,8 @@ func file(t *testing.T, content string, mode os.FileMode) runner.Script {
 // run runs s and returns its result and the lines that were passed on.
 func run(t *testing.T, s runner.Script) (runner.Result, []string) {
 	t.Helper()
-	return runContext(t, t.Context(), s)
-}
-
-func runContext(t *testing.T, ctx context.Context, s runner.Script) (runner.Result, []string) {
-	t.Helper()
 	var lines []string
-	res, err := runner.Runner{Line: func(line string) { lines = append(lines, line) }}.Run(ctx, s)
+	res, err := runner.Runner{Line: func(line string) { lines = append(lines, line) }}.Run(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
