@@ -1,0 +1,266 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+
+	"startup-bundle/agent/transport"
+)
+
+// Kind is what went wrong, for callers that branch and for the log.
+type Kind string
+
+// The kinds of trouble.
+const (
+	NotFound    Kind = "not found"
+	Denied      Kind = "access denied"
+	Refused     Kind = "refused"     // any other final answer
+	Network     Kind = "network"     // no connection, a broken or stalled one, a busy server
+	TLS         Kind = "tls"         // the server's certificate, or no TLS at all
+	Redirect    Kind = "redirect"    // a loop, or away from https
+	Digest      Kind = "digest"      // the file is whole, but not the one asked for
+	Size        Kind = "size"        // more or fewer bytes than announced
+	Changed     Kind = "changed"     // the file was replaced while it was read
+	Unsupported Kind = "unsupported" // not a URL that can be fetched
+	Deadline    Kind = "deadline"    // ctx's deadline came first
+	Interrupted Kind = "interrupted" // ctx was cancelled, or the stream closed
+)
+
+// hint says what a person can do about k.
+func (k Kind) hint() string {
+	switch k {
+	case NotFound:
+		return "check the path, and that the file was uploaded"
+	case Denied:
+		return "check that the URL is still valid, or what the bucket's policy allows"
+	case Refused:
+		return "check the URL with curl from this network"
+	case Network:
+		return "check DNS, route, security group and proxy settings of this network"
+	case TLS:
+		return "check this machine's clock, and that the server's CA is among the system's or in the CA file"
+	case Redirect:
+		return "give the URL that the redirects should end at"
+	case Digest:
+		return "upload the file again, or pin the sha256 of the new one"
+	case Size:
+		return "check the server, or a proxy between, with curl"
+	case Changed:
+		return "fetch again; upload a new file under a new name"
+	case Unsupported:
+		return "use https://, s3://bucket/key, http:// or file:///path"
+	case Deadline:
+		return "allow more time, or look at the last trouble"
+	case Interrupted:
+		return "fetch again"
+	default:
+		return ""
+	}
+}
+
+// Error is any failure of this package.
+type Error struct {
+	Kind    Kind
+	URL     string // redacted
+	Mirror  int    // its place in Request.URLs, from 1; 0: none in particular
+	Mirrors int    // how many there are
+	Attempt int    // from 1: the round, or the try at one place of a running stream
+	Status  int    // of HTTP, 0 where there was no answer
+	Err     error  // the cause, free of URLs' queries
+	Hint    string // what to do next
+
+	raw        string        // the mirror as the request names it
+	lost       bool          // a running stream broke for good; a mirror may serve
+	never      bool          // no use to try again
+	retryAfter time.Duration // asked for by the server, capped
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("fetch")
+	if e.URL != "" {
+		b.WriteString(" " + e.URL)
+	}
+	if e.Mirrors > 1 && e.Mirror > 0 {
+		fmt.Fprintf(&b, " (mirror %d of %d)", e.Mirror, e.Mirrors)
+	}
+	if e.Attempt > 1 {
+		fmt.Fprintf(&b, " (attempt %d)", e.Attempt)
+	}
+	fmt.Fprintf(&b, ": %s", e.Kind)
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %s", e.Err)
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(&b, "; %s", e.Hint)
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// final reports whether e looks like an answer that does not change with time.
+func (e *Error) final() bool { return e.Kind != Network }
+
+// Restartable reports whether err ended a stream in a way that opening the same
+// request again can mend: what was read so far must be thrown away.
+func Restartable(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Kind == Changed || e.lost)
+}
+
+// Next returns the request to open after err ended a stream of r: r itself where
+// the file changed, r with the mirror last that broke off, r without the mirror
+// whose file was the wrong one. It returns false where nothing is left to try.
+func (r Request) Next(err error) (Request, bool) {
+	var e *Error
+	if !errors.As(err, &e) {
+		return Request{}, false
+	}
+	var rest, same []string
+	for _, u := range r.URLs {
+		if u == e.raw {
+			same = append(same, u)
+		} else {
+			rest = append(rest, u)
+		}
+	}
+	switch {
+	case e.Kind == Changed:
+		return r, true
+	case e.lost:
+		return Request{URLs: append(rest, same...), SHA256: r.SHA256}, true
+	case e.Kind == Digest || e.Kind == Size:
+		return Request{URLs: rest, SHA256: r.SHA256}, len(rest) > 0
+	default:
+		return Request{}, false
+	}
+}
+
+// place is which mirror an error is about.
+type place struct {
+	URL, raw        string
+	Mirror, Mirrors int
+}
+
+// place returns which mirror e is about.
+func (e *Error) place() place {
+	return place{URL: e.URL, raw: e.raw, Mirror: e.Mirror, Mirrors: e.Mirrors}
+}
+
+// fail returns the error of kind at p.
+func (p place) fail(kind Kind, cause error) *Error {
+	return &Error{
+		Kind: kind, URL: p.URL, Mirror: p.Mirror, Mirrors: p.Mirrors, raw: p.raw,
+		Err: cause, Hint: kind.hint(),
+	}
+}
+
+// wrap returns err as an *Error at p. What is not one yet came from the network
+// or from a file.
+func (p place) wrap(err error) *Error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
+	err = transport.Bare(err)
+	var redirect *transport.RedirectError
+	kind := Network
+	switch {
+	case errors.As(err, &redirect):
+		kind = Redirect
+	case transport.Untrusted(err):
+		kind = TLS
+	case errors.Is(err, fs.ErrNotExist):
+		kind = NotFound
+	case errors.Is(err, fs.ErrPermission):
+		kind = Denied
+	}
+	return p.fail(kind, scrub(err))
+}
+
+// answered returns the error that resp's status is.
+func (p place) answered(resp *http.Response) *Error {
+	kind := Refused
+	switch code := resp.StatusCode; {
+	case code == http.StatusNotFound || code == http.StatusGone:
+		kind = NotFound
+	case code == http.StatusUnauthorized || code == http.StatusForbidden || code == http.StatusProxyAuthRequired:
+		kind = Denied
+	case code == http.StatusPreconditionFailed:
+		kind = Changed
+	case transport.Busy(code):
+		kind = Network
+	}
+	e := p.fail(kind, fmt.Errorf("the server says %s", printable(resp.Status)))
+	e.Status = resp.StatusCode
+	e.retryAfter = transport.RetryAfter(resp, time.Now())
+	if kind == Network {
+		e.Hint = "the server is busy or broken; look at its own log"
+	}
+	return e
+}
+
+var errClosed = errors.New("the stream was closed")
+
+// ended returns the error for a ctx that ended while last was the trouble (nil:
+// none).
+func (p place) ended(ctx context.Context, last error) *Error {
+	kind, cause := Interrupted, context.Cause(ctx)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		kind = Deadline
+	}
+	if !errors.Is(cause, ctx.Err()) { // callers branch on ctx's own error
+		cause = fmt.Errorf("%w: %w", ctx.Err(), cause)
+	}
+	e := p.fail(kind, cause)
+	var trouble *Error
+	if errors.As(last, &trouble) && trouble.Kind != Interrupted && trouble.Kind != Deadline {
+		e.Attempt, e.Status = trouble.Attempt, trouble.Status
+		e.Err = fmt.Errorf("%w; the last trouble was: %s: %w", cause, trouble.Kind, trouble.Err)
+		e.Hint = trouble.Hint
+	}
+	return e
+}
+
+// scrubbed is an error whose text was made fit to print.
+type scrubbed struct {
+	text string
+	err  error
+}
+
+func (s *scrubbed) Error() string { return s.text }
+func (s *scrubbed) Unwrap() error { return s.err }
+
+// scrub returns err with every query and userinfo taken out of its text: a
+// server's Location, for one, is quoted in the errors of net/http.
+func scrub(err error) error {
+	words := strings.Fields(printable(err.Error()))
+	for i, word := range words {
+		if cut := strings.IndexByte(word, '?'); cut >= 0 {
+			words[i] = word[:cut] + "?redacted"
+		}
+		if scheme, rest, found := strings.Cut(words[i], "://"); found && strings.Contains(rest, "@") {
+			words[i] = scheme + "://redacted@" + rest[strings.LastIndexByte(rest, '@')+1:]
+		}
+	}
+	return &scrubbed{strings.Join(words, " "), err}
+}
+
+// printable returns text from outside on one line, at most 300 bytes of it.
+func printable(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	return text[:min(len(text), 300)]
+}

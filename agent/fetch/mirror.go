@@ -1,0 +1,123 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"startup-bundle/internal/secret"
+)
+
+// mirror is one place that may hold the file.
+type mirror interface {
+	// open asks for the file. The caller closes the answer or pumps it.
+	open(ctx context.Context) (*answer, error)
+	// pump sends the whole file to f, beginning with first, which it closes.
+	pump(ctx context.Context, first *answer, f *feed) error
+	// at names the mirror.
+	at() place
+}
+
+// mirrors returns what r names. A URL that cannot be fetched is an error only
+// where there is no other.
+func (c *Client) mirrors(r Request) ([]mirror, error) {
+	if len(r.URLs) == 0 {
+		return nil, place{}.fail(Unsupported, errors.New("no URL is given"))
+	}
+	var (
+		found []mirror
+		wrong error
+	)
+	for i, raw := range r.URLs {
+		p := place{URL: secret.URL(raw), raw: raw, Mirror: i + 1, Mirrors: len(r.URLs)}
+		m, err := c.mirror(p, r.SHA256 != "")
+		if err != nil {
+			wrong = p.fail(Unsupported, err)
+			c.log.Warn("mirror skipped", zap.Error(wrong))
+			continue
+		}
+		found = append(found, m)
+	}
+	if len(found) == 0 {
+		return nil, wrong
+	}
+	return found, nil
+}
+
+// mirror returns what p names. Where the digest is pinned, ranges of a file that
+// carries no mark of its own may be joined: the digest finds out.
+func (c *Client) mirror(p place, pinned bool) (mirror, error) {
+	scheme, rest, _ := strings.Cut(p.raw, ":")
+	switch scheme {
+	case "http", "https":
+		u, err := url.Parse(p.raw)
+		if err != nil || u.Host == "" {
+			return nil, errors.New("it has no host, or is not a URL at all")
+		}
+		return newRemote(c, p, u, pinned), nil
+	case "file":
+		path, ok := strings.CutPrefix(rest, "//")
+		if ok && filepath.IsAbs(path) {
+			return &local{place: p, path: filepath.Clean(path)}, nil
+		}
+		return nil, errors.New("a file URL names an absolute path: file:///path")
+	default:
+		return nil, errors.New("its scheme is not known")
+	}
+}
+
+// choose tries the mirrors in turn, round after round, and returns the first that
+// answers, with its answer.
+func (c *Client) choose(ctx context.Context, mirrors []mirror) (mirror, *answer, error) {
+	var (
+		tries patience
+		last  *Error
+	)
+	for round := 1; ; round++ {
+		var worst *Error // of this round: the one that gives most hope
+		for _, m := range mirrors {
+			first, err := m.open(ctx)
+			if err == nil {
+				return m, first, nil
+			}
+			if ctx.Err() != nil {
+				return nil, nil, m.at().ended(ctx, errors.Join(last, err))
+			}
+			last = m.at().wrap(err)
+			last.Attempt = round
+			c.report(round, last)
+			worst = hopeful(worst, last)
+		}
+		if worst.never {
+			return nil, nil, worst
+		}
+		if err := tries.wait(ctx, worst); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// hopeful returns which of two troubles is more likely to pass. b is set.
+func hopeful(a, b *Error) *Error {
+	switch {
+	case a == nil || (a.never && !b.never) || (a.final() && !b.final()):
+		return b
+	case a.final() == b.final() && b.retryAfter < a.retryAfter:
+		return b
+	default:
+		return a
+	}
+}
+
+// report logs trouble of a round: the first, and then ever more rarely.
+func (c *Client) report(round int, trouble *Error) {
+	if round&(round-1) == 0 {
+		c.log.Warn("mirror does not serve, going on", zap.Int("attempt", round), zap.Error(trouble))
+		return
+	}
+	c.log.Debug("mirror does not serve, going on", zap.Int("attempt", round), zap.Error(trouble))
+}

@@ -1,0 +1,53 @@
+package fetch
+
+import (
+	"context"
+	"time"
+
+	"startup-bundle/agent/transport"
+)
+
+// patience counts the failures of one thing in a row and says when to stop.
+type patience struct {
+	failures int
+	began    time.Time // of the first failure
+	final    time.Time // since when every failure looked final
+}
+
+// wait sleeps before the next try. It returns trouble itself once it has looked
+// final for transport.Patience, and an error of ctx's as soon as that ends.
+func (t *patience) wait(ctx context.Context, trouble *Error) error {
+	now := time.Now()
+	if t.failures == 0 {
+		t.began, t.final = now, now
+	}
+	if !trouble.final() {
+		t.final = now
+	}
+	if trouble.never || now.Sub(t.final) >= transport.Patience {
+		return trouble
+	}
+	pause := max(transport.Wait(t.failures), trouble.retryAfter)
+	t.failures++
+	if transport.Sleep(ctx, pause) != nil {
+		return trouble.place().ended(ctx, trouble)
+	}
+	return nil
+}
+
+// again is wait for a running stream: a replaced file ends it at once, and a
+// mirror that has a stand-in is given up after mirrorPatience.
+func (t *patience) again(ctx context.Context, trouble *Error) error {
+	if ctx.Err() != nil {
+		return trouble.place().ended(ctx, trouble)
+	}
+	trouble.Attempt = t.failures + 1
+	if trouble.Kind == Changed || trouble.Kind == Size {
+		return trouble
+	}
+	trouble.lost = trouble.Mirrors > 1
+	if trouble.lost && t.failures > 0 && time.Since(t.began) >= mirrorPatience {
+		return trouble
+	}
+	return t.wait(ctx, trouble)
+}

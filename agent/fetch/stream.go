@@ -1,0 +1,233 @@
+package fetch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"startup-bundle/internal/secret"
+)
+
+// Stream is one file, read front to back. Its bytes arrive on goroutines of its
+// own, read ahead within a fixed amount of memory: 1 MiB, or 16 MiB with parallel
+// ranges. Read and Close may be called from different goroutines, Read from one
+// at a time.
+type Stream struct {
+	place  place
+	size   int64
+	feed   *feed
+	rest   piece // what Read has not handed out yet
+	err    error // why the feed ended; set before it is closed
+	cancel context.CancelCauseFunc
+	closed atomic.Bool
+	done   chan struct{}
+}
+
+// start pumps m's file, of which first is the beginning, into a new stream.
+func (c *Client) start(ctx context.Context, cancel context.CancelCauseFunc, m mirror, first *answer, want string) *Stream {
+	s := &Stream{
+		place: m.at(), size: first.size, cancel: cancel, done: make(chan struct{}),
+		feed: &feed{out: make(chan piece, inFlight), sum: sha256.New()},
+	}
+	go s.watch(ctx, c.log)
+	go func() {
+		defer close(s.feed.out)
+		defer close(s.done) // first, so that who sees the end of out sees this too
+		began := time.Now()
+		s.err = m.pump(ctx, first, s.feed)
+		c.transport.CloseIdleConnections() // their buffers are not needed while the bundle is used
+		if s.err == nil {
+			s.err = s.verify(want)
+		}
+		if s.err == io.EOF { //nolint:errorlint // verify's own
+			c.log.Info("fetched", zap.String("url", s.place.URL), zap.Int64("bytes", s.feed.count.Load()),
+				zap.String("sha256", s.feed.digest()), zap.Duration("duration", time.Since(began)))
+		}
+	}()
+	return s
+}
+
+// verify returns io.EOF where the whole file is the one asked for.
+func (s *Stream) verify(want string) error {
+	if got := s.feed.digest(); want != "" && got != want {
+		return s.place.fail(Digest, fmt.Errorf("the sha256 of the whole file is %s, not %s", got, want))
+	}
+	return io.EOF
+}
+
+// Read reads the file's next bytes. It returns io.EOF only once the size is the
+// announced one and the digest the requested one; every other error is an *Error
+// and means that nothing read so far can be trusted.
+func (s *Stream) Read(p []byte) (int, error) {
+	for len(s.rest.data) == 0 {
+		s.rest.release()
+		next, ok := <-s.feed.out
+		switch {
+		case ok:
+			s.rest = next
+		case s.closed.Load():
+			return 0, s.place.fail(Interrupted, errClosed)
+		default:
+			return 0, s.err
+		}
+	}
+	n := copy(p, s.rest.data)
+	s.rest.data = s.rest.data[n:]
+	return n, nil
+}
+
+// Close ends the stream, wherever it is, and waits for its goroutines. It always
+// returns nil and may be called again.
+func (s *Stream) Close() error {
+	s.closed.Store(true)
+	s.cancel(errClosed)
+	<-s.done
+	return nil
+}
+
+// URL returns the mirror that serves, as the request names it: not redacted.
+func (s *Stream) URL() string { return s.place.raw }
+
+// Scheme returns the scheme of URL: http, https, s3 or file.
+func (s *Stream) Scheme() string {
+	u, err := url.Parse(s.place.raw)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme
+}
+
+// Size returns the announced size in bytes, or -1 where none is.
+func (s *Stream) Size() int64 { return s.size }
+
+// Bytes returns how many bytes have arrived; after io.EOF, the file's size.
+func (s *Stream) Bytes() int64 { return s.feed.count.Load() }
+
+// SHA256 returns the whole file's digest in lower-case hex once Read has returned
+// io.EOF, and nothing before that.
+func (s *Stream) SHA256() string {
+	select {
+	case <-s.done:
+		if s.err == io.EOF { //nolint:errorlint // verify's own
+			return s.feed.digest()
+		}
+	default:
+	}
+	return ""
+}
+
+// watch logs the progress until the stream ends.
+func (s *Stream) watch(ctx context.Context, log *zap.Logger) {
+	ticker := time.NewTicker(progressEvery)
+	defer ticker.Stop()
+	var before int64
+	for {
+		select {
+		case <-s.done:
+			return
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			now := s.feed.count.Load()
+			log.Info("still fetching", s.progress(now, now-before)...)
+			before = now
+		}
+	}
+}
+
+// progress describes now bytes, of which news came since the last time.
+func (s *Stream) progress(now, news int64) []zap.Field {
+	rate := float64(news) / progressEvery.Seconds()
+	fields := []zap.Field{
+		zap.String("url", secret.URL(s.place.raw)), zap.Int64("bytes", now), zap.Int64("size", s.size),
+		zap.Int64("bytes_per_second", int64(rate)),
+	}
+	if s.size >= now && rate > 0 {
+		left := time.Duration(float64(s.size-now) / rate * float64(time.Second))
+		fields = append(fields, zap.Duration("remaining", left.Round(time.Second)))
+	}
+	return fields
+}
+
+// piece is some bytes on their way to the reader.
+type piece struct {
+	data  []byte
+	whole []byte        // the buffer that data is the last part of, or nil
+	free  chan<- []byte // where whole goes back to
+}
+
+// release gives the buffer back. The channel has room for every buffer.
+func (p *piece) release() {
+	if p.whole != nil {
+		p.free <- p.whole
+	}
+	*p = piece{}
+}
+
+// feed carries pieces in order from the one goroutine that puts them to the
+// reader, and digests them on the way.
+type feed struct {
+	out   chan piece
+	sum   hash.Hash
+	count atomic.Int64
+}
+
+// put sends p, or returns ctx's error.
+func (f *feed) put(ctx context.Context, p piece) error {
+	_, _ = f.sum.Write(p.data)
+	f.count.Add(int64(len(p.data)))
+	select {
+	case f.out <- p:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// digest returns the digest of what was put, in hex.
+func (f *feed) digest() string { return hex.EncodeToString(f.sum.Sum(nil)) }
+
+// drain puts body's bytes until it ends; total is what the file has to hold in
+// the end (-1: not known), and io.ErrUnexpectedEOF is returned where it does not.
+func (f *feed) drain(ctx context.Context, body io.Reader, total int64, free chan []byte) error {
+	for {
+		var buffer []byte
+		select {
+		case buffer = <-free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if buffer == nil {
+			buffer = make([]byte, plainBuffer)
+		}
+		n, err := body.Read(buffer)
+		if putErr := f.put(ctx, piece{data: buffer[:n], whole: buffer, free: free}); putErr != nil {
+			return putErr
+		}
+		switch {
+		case err == io.EOF && total >= 0 && f.count.Load() < total: //nolint:errorlint // a Reader returns it bare
+			return io.ErrUnexpectedEOF
+		case err == io.EOF: //nolint:errorlint // likewise
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// buffers returns a channel of n buffers to be; nil ones are made on first use.
+func buffers(n int) chan []byte {
+	free := make(chan []byte, n)
+	for range n {
+		free <- nil
+	}
+	return free
+}
