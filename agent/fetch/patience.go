@@ -12,6 +12,7 @@ type patience struct {
 	failures int
 	began    time.Time // of the first failure
 	final    time.Time // since when every failure looked final
+	last     error     // for who asks why, when time is up
 }
 
 // wait sleeps before the next try. It returns trouble itself once it has looked
@@ -39,8 +40,9 @@ func (t *patience) wait(ctx context.Context, trouble *Error) error {
 // mirror that has a stand-in is given up after mirrorPatience.
 func (t *patience) again(ctx context.Context, trouble *Error) error {
 	if ctx.Err() != nil {
-		return trouble.place().ended(ctx, trouble)
+		return trouble.place().ended(ctx, t.last)
 	}
+	t.last = trouble
 	trouble.Attempt = t.failures + 1
 	if trouble.Kind == Changed || trouble.Kind == Size {
 		return trouble

@@ -31,8 +31,8 @@ func (b *block) grow(n int) {
 // ranges puts the file from inFlight requests at a time. Each range is asked for
 // again on its own; memory is one buffer for each request, taken before the
 // request is sent and given back when the reader has had it.
-func (r *remote) ranges(ctx context.Context, first *answer, f *feed) error {
-	group, ctx := errgroup.WithContext(ctx)
+func (r *remote) ranges(parent context.Context, first *answer, f *feed) error {
+	group, ctx := errgroup.WithContext(parent)
 	order := make(chan *block, inFlight)
 	free := buffers(inFlight)
 	group.Go(func() error {
@@ -40,7 +40,7 @@ func (r *remote) ranges(ctx context.Context, first *answer, f *feed) error {
 		for from := int64(0); from < first.size; from += rangeSize {
 			b, err := nextBlock(ctx, span{from, min(from+rangeSize, first.size) - 1}, free)
 			if err != nil {
-				return r.ended(ctx, nil)
+				return nil //nolint:nilerr // whoever ended ctx says why
 			}
 			begin := first
 			if from > 0 {
@@ -51,8 +51,12 @@ func (r *remote) ranges(ctx context.Context, first *answer, f *feed) error {
 		}
 		return nil
 	})
-	group.Go(func() error { return r.forward(ctx, order, f, free) })
-	return group.Wait()
+	group.Go(func() error { forward(ctx, order, f, free); return nil })
+	err := group.Wait()
+	if err == nil && parent.Err() != nil {
+		return r.ended(parent, nil)
+	}
+	return err
 }
 
 // nextBlock returns a block for s as soon as a buffer is free.
@@ -68,8 +72,8 @@ func nextBlock(ctx context.Context, s span, free <-chan []byte) (*block, error) 
 	}
 }
 
-// forward puts the blocks in order, each as far as it has arrived.
-func (r *remote) forward(ctx context.Context, order <-chan *block, f *feed, free chan<- []byte) error {
+// forward puts the blocks in order, each as far as it has arrived, until ctx ends.
+func forward(ctx context.Context, order <-chan *block, f *feed, free chan<- []byte) {
 	for b := range order {
 		for done := 0; done < len(b.buffer); {
 			now := int(b.filled.Load())
@@ -78,7 +82,7 @@ func (r *remote) forward(ctx context.Context, order <-chan *block, f *feed, free
 				case <-b.news:
 					continue
 				case <-ctx.Done():
-					return r.ended(ctx, nil)
+					return
 				}
 			}
 			p := piece{data: b.buffer[done:now]}
@@ -86,12 +90,11 @@ func (r *remote) forward(ctx context.Context, order <-chan *block, f *feed, free
 				p.whole, p.free = b.buffer[:cap(b.buffer)], free
 			}
 			if f.put(ctx, p) != nil {
-				return r.ended(ctx, nil)
+				return
 			}
 			done = now
 		}
 	}
-	return nil
 }
 
 // fill brings in b, beginning with cur where that is set.
@@ -104,7 +107,7 @@ func (r *remote) fill(ctx context.Context, b *block, first, cur *answer) error {
 			return nil
 		}
 		if b.filled.Load() > before {
-			tries = patience{}
+			tries.failures = 0
 		}
 		if err := tries.again(ctx, r.wrap(err)); err != nil {
 			return err

@@ -149,7 +149,7 @@ func (r *remote) plain(ctx context.Context, first *answer, f *feed) error {
 			return nil
 		}
 		if f.count.Load() > before {
-			tries = patience{}
+			tries.failures = 0
 		}
 		for cur = nil; cur == nil; {
 			if err := tries.again(ctx, r.wrap(err)); err != nil {
