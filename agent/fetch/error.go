@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"strings"
 	"time"
 	"unicode"
 
+	"startup-bundle/agent/aws"
 	"startup-bundle/agent/transport"
 )
 
@@ -171,9 +171,14 @@ func (p place) wrap(err error) *Error {
 		return known
 	}
 	err = transport.Bare(err)
-	var redirect *transport.RedirectError
+	var (
+		redirect *transport.RedirectError
+		identity *aws.IdentityError
+	)
 	kind := Network
 	switch {
+	case errors.As(err, &identity):
+		kind = Denied
 	case errors.As(err, &redirect):
 		kind = Redirect
 	case transport.Untrusted(err):
@@ -184,28 +189,6 @@ func (p place) wrap(err error) *Error {
 		kind = Denied
 	}
 	return p.fail(kind, scrub(err))
-}
-
-// answered returns the error that resp's status is.
-func (p place) answered(resp *http.Response) *Error {
-	kind := Refused
-	switch code := resp.StatusCode; {
-	case code == http.StatusNotFound || code == http.StatusGone:
-		kind = NotFound
-	case code == http.StatusUnauthorized || code == http.StatusForbidden || code == http.StatusProxyAuthRequired:
-		kind = Denied
-	case code == http.StatusPreconditionFailed:
-		kind = Changed
-	case transport.Busy(code):
-		kind = Network
-	}
-	e := p.fail(kind, fmt.Errorf("the server says %s", printable(resp.Status)))
-	e.Status = resp.StatusCode
-	e.retryAfter = transport.RetryAfter(resp, time.Now())
-	if kind == Network {
-		e.Hint = "the server is busy or broken; look at its own log"
-	}
-	return e
 }
 
 var errClosed = errors.New("the stream was closed")

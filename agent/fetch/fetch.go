@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"startup-bundle/agent/aws"
 	"startup-bundle/agent/transport"
 )
 
@@ -23,8 +24,7 @@ const (
 	plainBuffer  = 256 << 10 // read-ahead on a single connection: plainBuffers of these
 	plainBuffers = 4
 
-	stallTimeout   = 30 * time.Second // without a byte, until a body is given up
-	mirrorPatience = time.Minute      // without a byte, until a stream gives up a mirror that has a stand-in
+	mirrorPatience = time.Minute // without a byte, until a stream gives up a mirror that has a stand-in
 	progressEvery  = 5 * time.Second
 	mirrorRetries  = 2         // after the first, on one mirror in one round
 	longest        = time.Hour // where ctx has no deadline
@@ -43,6 +43,7 @@ type Request struct {
 type Config struct {
 	Logger    *zap.Logger     // retries at debug, progress at info, trouble at warn
 	Transport *http.Transport // from transport.New
+	AWS       *aws.Client     // signs what s3 URLs name; nil: there are none
 }
 
 // Client opens streams. It is safe for concurrent use and holds nothing that
@@ -50,10 +51,11 @@ type Config struct {
 type Client struct {
 	log       *zap.Logger
 	transport *http.Transport
+	aws       *aws.Client
 }
 
 // New returns a client.
-func New(c Config) *Client { return &Client{log: c.Logger, transport: c.Transport} }
+func New(c Config) *Client { return &Client{log: c.Logger, transport: c.Transport, aws: c.AWS} }
 
 // Open returns the stream of the first mirror that serves. The caller closes it.
 //

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"startup-bundle/agent/transport"
 	"startup-bundle/internal/secret"
 )
 
@@ -58,7 +59,20 @@ func (c *Client) mirror(p place, pinned bool) (mirror, error) {
 		if err != nil || u.Host == "" {
 			return nil, errors.New("it has no host, or is not a URL at all")
 		}
-		return newRemote(c, p, u, pinned), nil
+		return newRemote(c, p, u, transport.Watch(c.transport), pinned), nil
+	case "s3":
+		if c.aws == nil {
+			return nil, errors.New("nobody signs requests here")
+		}
+		object, err := c.aws.Object(p.raw)
+		if err != nil {
+			return nil, err
+		}
+		// The object knows its address; this one only looks like it.
+		r := newRemote(c, p, &url.URL{Scheme: "https", Host: "s3.invalid", Path: "/"}, object, pinned)
+		r.client.HTTPClient.CheckRedirect = transport.NoRedirect
+		r.object = object
+		return r, nil
 	case "file":
 		path, ok := strings.CutPrefix(rest, "//")
 		if ok && filepath.IsAbs(path) {

@@ -9,10 +9,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
 	"go.uber.org/zap"
 
+	"startup-bundle/agent/aws"
 	"startup-bundle/agent/transport"
 )
 
@@ -22,29 +24,63 @@ type remote struct {
 
 	url    *url.URL
 	client *retryablehttp.Client
-	pinned bool // the digest is known: what ranges were joined will be found out
+	pinned bool        // the digest is known: what ranges were joined will be found out
+	object *aws.Object // where the file is one of S3, or nil
 }
 
-func newRemote(c *Client, p place, u *url.URL, pinned bool) *remote {
+func newRemote(c *Client, p place, u *url.URL, rt http.RoundTripper, pinned bool) *remote {
+	r := &remote{place: p, url: u, pinned: pinned}
 	check := func(ctx context.Context, resp *http.Response, err error) (bool, error) {
 		again, _ := transport.Transient(ctx, resp, err)
 		if again && p.Mirrors > 1 && resp != nil && resp.Header.Get("Retry-After") != "" {
 			return false, nil // the next mirror may not be busy
 		}
 		if again {
-			c.log.Debug("request will be repeated", zap.String("url", p.URL), zap.Error(p.trouble(resp, err)))
+			c.log.Debug("request will be repeated", zap.String("url", p.URL), zap.Error(r.trouble(resp, err)))
 		}
 		return again, nil
 	}
-	return &remote{place: p, url: u, client: transport.NewClient(c.transport, mirrorRetries, check), pinned: pinned}
+	r.client = transport.NewClient(rt, mirrorRetries, check)
+	return r
 }
 
 // trouble is the error that a request's outcome is.
-func (p place) trouble(resp *http.Response, err error) *Error {
+func (r *remote) trouble(resp *http.Response, err error) *Error {
 	if err != nil {
-		return p.wrap(err)
+		return r.wrap(err)
 	}
-	return p.answered(resp)
+	return r.answered(resp)
+}
+
+// answered returns the error that resp's status is, with what its body says if it
+// is one of S3's.
+func (r *remote) answered(resp *http.Response) *Error {
+	said := aws.ReadError(resp)
+	if r.object != nil {
+		said = r.object.Explain(resp)
+	}
+	e := r.fail(kindOf(resp.StatusCode, said), said)
+	e.Status, e.retryAfter = resp.StatusCode, transport.RetryAfter(resp, time.Now())
+	if said.Hint != "" {
+		e.Hint, said.Hint = said.Hint, "" // it is printed once
+	}
+	return e
+}
+
+// kindOf returns the kind of an answer with this status, in which said was read.
+func kindOf(status int, said *aws.Error) Kind {
+	switch {
+	case status == http.StatusNotFound || status == http.StatusGone:
+		return NotFound
+	case status == http.StatusPreconditionFailed:
+		return Changed
+	case said.Busy():
+		return Network
+	case said.Denied() || status == http.StatusProxyAuthRequired:
+		return Denied
+	default:
+		return Refused
+	}
 }
 
 func (r *remote) at() place { return r.place }
@@ -97,13 +133,10 @@ func (r *remote) whole(ctx context.Context) (*answer, error) {
 	return &answer{body: resp.Body, size: resp.ContentLength, mark: markOf(resp)}, nil
 }
 
-// get asks for s, under the condition that set (nil: none) adds. Its body fails
-// when it stalls.
+// get asks for s, under the condition that set (nil: none) adds.
 func (r *remote) get(ctx context.Context, s span, set func(http.Header)) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url.String(), nil)
 	if err != nil {
-		cancel(nil)
 		return nil, err
 	}
 	req.Header.Set("User-Agent", "startup-agent")
@@ -115,16 +148,9 @@ func (r *remote) get(ctx context.Context, s span, set func(http.Header)) (*http.
 	}
 	retryable, err := retryablehttp.FromRequest(req)
 	if err != nil {
-		cancel(nil)
 		return nil, err
 	}
-	resp, err := r.client.Do(retryable)
-	if err != nil {
-		cancel(nil)
-		return nil, err
-	}
-	resp.Body = watch(ctx, cancel, resp.Body)
-	return resp, nil
+	return r.client.Do(retryable)
 }
 
 func (r *remote) pump(ctx context.Context, first *answer, f *feed) error {

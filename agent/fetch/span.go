@@ -3,6 +3,7 @@ package fetch
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -121,4 +122,14 @@ func (m mark) ifMatch(h http.Header) {
 	case m.modified != "":
 		h.Set("If-Unmodified-Since", m.modified)
 	}
+}
+
+// limited is a body of which no more than n bytes belong to the answer.
+type limited struct {
+	io.Reader
+	io.Closer
+}
+
+func limit(body io.ReadCloser, n int64) io.ReadCloser {
+	return limited{io.LimitReader(body, n), body}
 }

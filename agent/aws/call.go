@@ -1,0 +1,160 @@
+package aws
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+	"go.uber.org/zap"
+
+	"startup-bundle/agent/transport"
+)
+
+const (
+	callTimeout = 30 * time.Second // of one try, answer read
+	callLongest = time.Hour        // of all, where ctx has no deadline
+	maxAnswer   = 1 << 20
+)
+
+// Call is one call of a JSON 1.1 service.
+type Call struct {
+	Service  string // ssm, as in the endpoint and the signature
+	Target   string // AmazonSSM.GetParameter
+	Region   string // empty: the instance's
+	Action   string // ssm:GetParameter, for the error
+	Resource string // for the error
+	Hint     string // for an error that is not about permission or credentials
+}
+
+// Do sends in as JSON and reads the answer into out. A busy or unreachable service
+// is asked again until ctx's deadline (an hour, where it has none), other trouble
+// for transport.Patience. The error is an *Error where the service answered.
+func (c *Client) Do(ctx context.Context, call Call, in, out any) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("encode the request to %s: %w", call.Service, err)
+	}
+	trip := &callTrip{client: c, call: call, hash: sum(body)}
+	var last error
+	client := transport.NewClient(trip, 1<<30, c.patient(call, &last))
+	client.HTTPClient.CheckRedirect = transport.NoRedirect
+	// The address is callTrip's to find: the region may come late.
+	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, "https://"+call.Service+".invalid/", body)
+	if err != nil {
+		return fmt.Errorf("call %s: %w", call.Service, transport.Bare(err))
+	}
+	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	req.Header.Set("X-Amz-Target", call.Target)
+	resp, err := client.Do(req)
+	switch {
+	case err != nil && ctx.Err() != nil && last != nil:
+		return fmt.Errorf("call %s: %w; the last trouble was: %w", call.Action, ctx.Err(), last)
+	case err != nil:
+		return fmt.Errorf("call %s: %w", call.Action, transport.Bare(err))
+	}
+	if resp.StatusCode != http.StatusOK {
+		return c.explain(resp, call)
+	}
+	defer resp.Body.Close() //nolint:errcheck // in memory
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("read the answer of %s: it is not JSON of the expected form; check the endpoint", call.Service)
+	}
+	return nil
+}
+
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, callLongest)
+}
+
+// patient returns the retry policy of one call, which keeps the trouble in last.
+func (c *Client) patient(call Call, last *error) retryablehttp.CheckRetry {
+	began := time.Now()
+	return func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+		if ctx.Err() != nil {
+			return false, nil
+		}
+		again, hopeless := true, false
+		var identity *IdentityError
+		switch {
+		case err == nil && resp.StatusCode == http.StatusOK:
+			return false, nil
+		case err == nil:
+			e := c.explain(resp, call)
+			c.forget(e.Code)
+			again, hopeless, err = e.Busy(), e.hopeless(), e
+		case errors.As(err, &identity) || transport.Untrusted(err):
+			again = false
+		}
+		*last = transport.Bare(err)
+		if hopeless || !again && time.Since(began) >= transport.Patience {
+			return false, nil
+		}
+		c.log.Debug("call will be repeated", zap.String("service", call.Service), zap.String("action", call.Action), zap.Error(*last))
+		return true, nil
+	}
+}
+
+// explain returns the error that resp is.
+func (c *Client) explain(resp *http.Response, call Call) *Error {
+	e := ReadError(resp)
+	e.Service, e.Action, e.Resource = call.Service, call.Action, call.Resource
+	switch {
+	case e.Hint != "":
+	case e.Denied():
+		e.Hint = fmt.Sprintf("allow %s on %s to the instance's role, and kms:Decrypt on the key it is encrypted under", call.Action, call.Resource)
+	default:
+		e.Hint = call.Hint
+	}
+	return e
+}
+
+// callTrip sends the tries of one call, each signed anew and read whole.
+type callTrip struct {
+	client *Client
+	call   Call
+	hash   string
+}
+
+func (t *callTrip) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
+	defer cancel()
+	region := t.call.Region
+	if region == "" {
+		var err error
+		if region, err = t.client.region(ctx); err != nil {
+			return nil, err
+		}
+	}
+	u, _, err := endpoint(t.call.Service, region)
+	if err != nil {
+		return nil, err
+	}
+	u.Path = "/"
+	signed := r.Clone(ctx)
+	signed.URL, signed.Host = u, u.Host
+	if err := t.client.sign(signed, t.call.Service, region, t.hash); err != nil {
+		return nil, err
+	}
+	resp, err := t.client.send.RoundTrip(signed)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // read below
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}

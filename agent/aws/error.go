@@ -1,0 +1,143 @@
+package aws
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"startup-bundle/agent/transport"
+)
+
+// Limits of what is read from an answer that is an error.
+const (
+	maxErrorBody = 64 << 10
+	maxMessage   = 300
+)
+
+// Error is an answer of AWS that is not success. It holds nothing of what was
+// asked for.
+type Error struct {
+	Service  string
+	Action   string // as a policy names it: s3:GetObject
+	Resource string // ARN, or what is known of it
+	Status   int    // of HTTP
+	Code     string // the service's own, or empty
+	Message  string // the service's own, shortened
+	Hint     string // what to do next
+
+	region string // where S3 says that the bucket is
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Service == "" {
+		b.WriteString("the server")
+	}
+	fmt.Fprintf(&b, "%s says %d %s", e.Service, e.Status, http.StatusText(e.Status))
+	if e.Code != "" {
+		b.WriteString(", " + e.Code)
+	}
+	if e.Message != "" {
+		fmt.Fprintf(&b, " (%s)", e.Message)
+	}
+	if e.Hint != "" {
+		b.WriteString("; " + e.Hint)
+	}
+	return b.String()
+}
+
+// hopeless reports whether the same call can never do better.
+func (e *Error) hopeless() bool {
+	switch e.Code {
+	case "ValidationException", "SerializationException", "InvalidParameterException", "InvalidCiphertextException",
+		"IncorrectKeyException", "InvalidKeyUsageException":
+		return true
+	}
+	return false
+}
+
+// Busy reports whether a later try may do better: the service throttles, or is out
+// of order.
+func (e *Error) Busy() bool {
+	switch e.Code {
+	case "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestThrottled", "SlowDown",
+		"RequestLimitExceeded", "LimitExceededException", "InternalServerError", "InternalServiceError",
+		"InternalServiceErrorException", "KMSInternalException", "DependencyTimeoutException",
+		"KeyUnavailableException", "RequestTimeout":
+		return true
+	}
+	return transport.Busy(e.Status)
+}
+
+// Denied reports whether the caller may not, or is not who it says.
+func (e *Error) Denied() bool {
+	switch e.Code {
+	case "RequestTimeTooSkewed", "RequestExpired", "InvalidSignatureException", "ExpiredToken", "ExpiredTokenException",
+		"InvalidToken", "InvalidAccessKeyId", "UnrecognizedClientException", "SignatureDoesNotMatch":
+		return true
+	}
+	return e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized || strings.HasPrefix(e.Code, "AccessDenied")
+}
+
+// ReadError reads the error in resp, of any AWS service or of none, and leaves the
+// body to be read again. Where the body is no error of theirs, the status is all
+// there is.
+func ReadError(resp *http.Response) *Error {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	_ = resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	e := &Error{Status: resp.StatusCode, region: resp.Header.Get("X-Amz-Bucket-Region")}
+	readError(body, e)
+	switch e.Code {
+	case "RequestTimeTooSkewed", "RequestExpired", "InvalidSignatureException":
+		e.Hint = fmt.Sprintf("set this machine's clock, or check the credentials; the server's clock says %q", short(resp.Header.Get("Date")))
+	case "ExpiredToken", "ExpiredTokenException":
+		e.Hint = "the role's credentials have expired: check the metadata service and this machine's clock"
+	case "InvalidToken", "InvalidAccessKeyId", "UnrecognizedClientException":
+		e.Hint = "these credentials are not known here: check the role, and that the region belongs to its account's partition"
+	case "SignatureDoesNotMatch":
+		e.Hint = "a proxy may be changing the request: check HTTPS_PROXY"
+	}
+	return e
+}
+
+// readError reads the code and message of an error in S3's XML or in JSON 1.1.
+func readError(body []byte, e *Error) {
+	var asXML struct {
+		XMLName xml.Name `xml:"Error"`
+		Code    string
+		Message string
+		Region  string
+	}
+	var asJSON struct {
+		Type    string `json:"__type"`
+		Message string `json:"message"` // Message as well: encoding/json ignores the case
+	}
+	text := bytes.TrimSpace(body)
+	switch {
+	case bytes.HasPrefix(text, []byte("<")) && xml.Unmarshal(text, &asXML) == nil:
+		e.Code, e.Message = short(asXML.Code), short(asXML.Message)
+		if e.region == "" {
+			e.region = asXML.Region
+		}
+	case bytes.HasPrefix(text, []byte("{")) && json.Unmarshal(text, &asJSON) == nil:
+		code := asJSON.Type[strings.LastIndexByte(asJSON.Type, '#')+1:]
+		e.Code, e.Message = short(code), short(asJSON.Message)
+	}
+}
+
+// short returns text from outside on one line, cut where it is long.
+func short(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	return strings.ToValidUTF8(text[:min(len(text), maxMessage)], "")
+}
