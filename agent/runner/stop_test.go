@@ -159,17 +159,8 @@ func TestDaemonNeitherBlocksTheRunNorDies(t *testing.T) {
 	}
 }
 
-func TestZombieIsNoLeftover(t *testing.T) {
-	// The child's parent becomes process 1 or whoever reaps in its place; until
-	// then a dead child stays in the group.
-	got, _ := run(t, script(t, "(:) & (:) & wait; (exit 0) & read x </dev/null; exit 0"))
-	if got.Outcome != runner.Exited || got.ExitCode != 0 {
-		t.Errorf("%+v", got)
-	}
-}
-
 func TestSlowReaderDoesNotSlowTheScript(t *testing.T) {
-	s := script(t, "echo first; sleep 0.2; head -c 20000000 /dev/zero; echo all >written")
+	s := script(t, "echo first; head -c 20000000 /dev/zero; echo all >written")
 	written := fifo(t, s, "written")
 	blocked := false
 	got, err := runner.Runner{Line: func(string) {
