@@ -108,11 +108,11 @@ func (f *follower) finish() {
 // measure takes the file's size and reports whether it changed. A file that
 // shrank was emptied by the script: what it holds now is new.
 func (f *follower) measure() bool {
-	info, err := f.file.Stat()
-	if err != nil || info.Size() == f.size {
+	now, err := size(f.file)
+	if err != nil || now == f.size {
 		return false
 	}
-	f.size = info.Size()
+	f.size = now
 	if f.size < f.offset {
 		f.start, f.offset = 0, 0
 	}

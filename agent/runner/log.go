@@ -15,20 +15,23 @@ const logMode = 0o640
 // less than what one write of a script's output buffer may need.
 const lowSpace = 64 << 10
 
-// openLog opens a script's log for append and for reading, and returns its
-// size. The agent writes as root, so a link, FIFO or device that somebody put
-// there is refused, and so is a second name of another file.
-func openLog(path string) (*os.File, int64, error) {
+// openLog opens a script's log for append and for reading. The agent writes as
+// root, so a link, FIFO or device that somebody put there is refused, and so is
+// a second name of another file.
+func openLog(path string) (*os.File, error) {
 	file, err := openRegular(path, unix.O_RDWR|unix.O_APPEND|unix.O_CREAT)
 	if err != nil {
-		return nil, 0, fmt.Errorf("open the script's log: %w", err)
+		return nil, fmt.Errorf("open the script's log: %w", err)
 	}
-	info, err := file.Stat()
+	return file, nil
+}
+
+func size(log *os.File) (int64, error) {
+	info, err := log.Stat()
 	if err != nil {
-		_ = file.Close()
-		return nil, 0, fmt.Errorf("open the script's log: %w", err)
+		return 0, fmt.Errorf("measure the script's log: %w", err)
 	}
-	return file, info.Size(), nil
+	return info.Size(), nil
 }
 
 // openRegular opens path if it is a regular file with one name and no link.

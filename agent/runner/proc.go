@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -51,7 +50,7 @@ func procStats() ([]procStat, error) {
 		if err != nil {
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "stat"))
+		text, err := os.ReadFile(procFile(pid, "stat"))
 		if err != nil {
 			continue
 		}

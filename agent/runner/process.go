@@ -36,7 +36,7 @@ func startProcess(s Script, log *os.File) (*process, error) {
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // diagnose turns it into words
 	}
 	done := make(chan struct{})
 	go func() {

@@ -123,19 +123,28 @@ type Runner struct {
 }
 
 // Run runs the script to its end, or to its deadline, or until ctx is
-// cancelled. The error is about the agent's own part: the log file cannot be
-// opened, or the Script makes no sense. How the script fared is in the Result.
+// cancelled. A run of the same script that a killed agent left unfinished is
+// stopped first. The error is about the agent's own part: the log file cannot
+// be opened, or the Script makes no sense. How the script fared is in the Result.
 func (r Runner) Run(ctx context.Context, s Script) (Result, error) {
 	if err := s.check(); err != nil {
 		return Result{}, err
 	}
-	log, start, err := openLog(s.Log)
+	log, err := openLog(s.Log)
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { _ = log.Close() }()
 	if ctx.Err() != nil {
 		return Result{Outcome: Interrupted, ExitCode: -1, Reason: "the run was interrupted before it started"}, nil
+	}
+
+	if n := stopOrphans(s, log, min(s.grace(), InterruptGrace)); n > 0 && r.Line != nil {
+		r.Line("[an earlier run of this script, whose agent was killed, still went on and was stopped]")
+	}
+	start, err := size(log)
+	if err != nil {
+		return Result{}, err
 	}
 
 	began := time.Now()

@@ -28,11 +28,11 @@ func Tail(path string, n int) ([]string, error) {
 		return nil, fmt.Errorf("read the end of a log: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
+	end, err := size(file)
 	if err != nil {
-		return nil, fmt.Errorf("read the end of a log: %w", err)
+		return nil, err
 	}
-	return tail(file, 0, info.Size(), n), nil
+	return tail(file, 0, end, n), nil
 }
 
 // tail returns the last n lines of file between two offsets. What cannot be
