@@ -72,3 +72,30 @@ func URL(raw string) string {
 	}
 	return text
 }
+
+// URLSecrets returns what [URL] leaves out: the password, the query, and each
+// value in it that is long enough to be a credential.
+func URLSecrets(raw string) []String {
+	const minValue = 8
+	u, err := url.Parse(raw)
+	if err != nil {
+		return []String{New(raw)}
+	}
+	var found []String
+	if password, ok := u.User.Password(); ok {
+		found = append(found, New(password))
+	}
+	if u.RawQuery != "" {
+		found = append(found, New(u.RawQuery))
+	}
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+		_, value, _ := strings.Cut(pair, "=")
+		plain, err := url.QueryUnescape(value)
+		for _, form := range []string{value, plain} {
+			if err == nil && len(form) >= minValue {
+				found = append(found, New(form))
+			}
+		}
+	}
+	return found
+}

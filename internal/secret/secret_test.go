@@ -3,10 +3,9 @@ package secret_test
 import (
 	"encoding/json"
 	"fmt"
+	"startup-bundle/internal/secret"
 	"strings"
 	"testing"
-
-	"startup-bundle/internal/secret"
 )
 
 const text = "stirringdullroots"

@@ -1,0 +1,334 @@
+package bundle
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"startup-bundle/internal/secret"
+	"strconv"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+)
+
+// Encryption names the outer layer of a bundle.
+type Encryption string
+
+// Compression names the layer inside the encryption.
+type Compression string
+
+// What Open finds.
+const (
+	AgePassphrase Encryption = "age passphrase"
+	AgeRecipient  Encryption = "age recipient"
+	OpenSSL       Encryption = "openssl aes-256-cbc"
+	Plain         Encryption = "none"
+
+	Zstd Compression = "zstd"
+	Gzip Compression = "gzip"
+	Xz   Compression = "xz"
+	Tar  Compression = "none"
+)
+
+// MaxWindow is the largest zstd window Open accepts, in bytes: what decoding
+// needs in memory is a little more.
+const MaxWindow = 8 << 20
+
+const (
+	headSize = 1024 // peeked to tell the layers apart
+
+	// Between any two stages of the pipeline at most this much is buffered.
+	aheadBlocks = 4
+	aheadSize   = 256 << 10
+)
+
+// Kind says how a bundle is sealed. The first bytes of each layer tell; no
+// name, header or flag does.
+type Kind struct {
+	Encryption  Encryption
+	Compression Compression // empty where the key is not known
+	Derivation  string      // of an openssl bundle: sha256, md5 or pbkdf2
+}
+
+// Authenticated reports whether opening the bundle proved that who made it had
+// the key. Only age under a passphrase gives that: openssl's format has no
+// integrity at all, and to an age recipient anybody can encrypt.
+func (k Kind) Authenticated() bool { return k.Encryption == AgePassphrase }
+
+// Key is what may be needed to open a bundle.
+type Key struct {
+	Secret     secret.String // a passphrase or an age identity; unset for an unencrypted bundle
+	Iterations int           // of openssl enc -pbkdf2 -iter; 0: try the usual derivations
+}
+
+// Reader gives a bundle's tar bytes. Its io.EOF means that every layer ended
+// where it should: authenticated where the encryption does that, checksums
+// right, and nothing after the end.
+type Reader struct {
+	kind    Kind
+	counted *counter
+	top     *readAhead   // what Read reads
+	stages  []*readAhead // from the network up
+	layers  []io.Reader  // below top, outermost last: drained at the end
+	closers []func()
+	tee     io.Writer
+	ended   bool
+}
+
+// Tee makes Read write to w what it gives.
+func (r *Reader) Tee(w io.Writer) { r.tee = w }
+
+// Kind returns how the bundle was sealed.
+func (r *Reader) Kind() Kind { return r.kind }
+
+// Identify says how a bundle is sealed from its first bytes alone, without a
+// key. For an encrypted bundle Compression is empty.
+func Identify(head []byte) (Kind, error) {
+	switch {
+	case bytes.HasPrefix(head, []byte(ageIntro)):
+		return Kind{Encryption: ageKind(head)}, nil
+	case bytes.HasPrefix(head, []byte(saltedMagic)):
+		return Kind{Encryption: OpenSSL}, nil
+	}
+	if c := compressionOf(head); c != "" {
+		return Kind{Encryption: Plain, Compression: c}, nil
+	}
+	return Kind{}, unknownFormat(head)
+}
+
+// Open starts reading the bundle in raw. raw stays the caller's to close, after
+// the Reader. Each layer works on a goroutine of its own with bounded buffers:
+// decryption, decompression and the caller proceed at the same time.
+//
+// Errors are ErrKey, ErrFormat or ErrDamaged, or raw's own, unchanged.
+func Open(raw io.Reader, key Key) (*Reader, error) {
+	r := &Reader{counted: &counter{r: raw}}
+	in := r.stage(r.counted)
+	head, err := peek(in)
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	if err := r.decrypt(in, head, key); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// stage puts a goroutine above from, and a small buffer to peek into above that.
+func (r *Reader) stage(from io.Reader) *bufio.Reader {
+	ahead := newReadAhead(from, aheadBlocks, aheadSize)
+	r.stages = append(r.stages, ahead)
+	buffered := bufio.NewReaderSize(ahead, headSize)
+	r.layers = append(r.layers, buffered)
+	return buffered
+}
+
+func (r *Reader) decrypt(in *bufio.Reader, head []byte, key Key) error {
+	kind, err := Identify(head)
+	if err != nil {
+		return err
+	}
+	r.kind = kind
+	if kind.Encryption != Plain && !key.Secret.IsSet() {
+		return fmt.Errorf("%w: it is encrypted (%s) and no key is given", ErrKey, kind.Encryption)
+	}
+	plain := in
+	switch kind.Encryption {
+	case AgePassphrase, AgeRecipient:
+		decrypted, err := openAge(in, kind.Encryption, key.Secret)
+		if err != nil {
+			return err
+		}
+		plain = r.stage(decrypted)
+	case OpenSSL:
+		var decrypted io.Reader
+		decrypted, r.kind.Derivation, err = openSalted(in, head, []byte(key.Secret.Reveal()), key.Iterations)
+		if err != nil {
+			return err
+		}
+		plain = r.stage(decrypted)
+	default:
+		if key.Secret.IsSet() {
+			return fmt.Errorf("%w: a key is given and the file is not encrypted: somebody may have put another file in its place; to run it all the same, leave the key out", ErrKey)
+		}
+	}
+	if head, err = peek(plain); err != nil {
+		return err
+	}
+	if r.kind.Compression = compressionOf(head); r.kind.Compression == "" {
+		return unknownFormat(head)
+	}
+	return r.decompress(plain)
+}
+
+func (r *Reader) decompress(in *bufio.Reader) error {
+	var plain io.Reader = in
+	switch r.kind.Compression {
+	case Zstd:
+		d, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(MaxWindow), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return decompressError(Zstd, err)
+		}
+		r.closers = append(r.closers, d.Close)
+		plain = d
+	case Gzip:
+		d, err := gzip.NewReader(in)
+		if err != nil {
+			return decompressError(Gzip, err)
+		}
+		plain = d
+	case Xz:
+		d, err := xz.ReaderConfig{DictCap: MaxWindow}.NewReader(in)
+		if err != nil {
+			return decompressError(Xz, err)
+		}
+		plain = d
+	case Tar:
+	}
+	r.top = newReadAhead(&decompressed{r: plain, how: r.kind.Compression}, aheadBlocks, aheadSize)
+	r.stages = append(r.stages, r.top)
+	return nil
+}
+
+// Read reads tar bytes.
+func (r *Reader) Read(p []byte) (int, error) {
+	n, err := r.top.Read(p)
+	if r.tee != nil && n > 0 {
+		if _, err := r.tee.Write(p[:n]); err != nil {
+			return n, err
+		}
+	}
+	if errors.Is(err, io.EOF) && !r.ended {
+		if err := r.end(); err != nil {
+			return n, err
+		}
+		r.ended = true
+	}
+	return n, err
+}
+
+// end makes sure that every layer has ended, innermost first: archive/tar and
+// the decompressors stop at their own end, and what age has not yet
+// authenticated, or the transport not yet verified, lies behind it.
+func (r *Reader) end() error {
+	for i := len(r.layers) - 1; i >= 0; i-- {
+		n, err := io.Copy(io.Discard, r.layers[i])
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return fmt.Errorf("%w: %d bytes follow its end", ErrDamaged, n)
+		}
+	}
+	return nil
+}
+
+// BytesIn returns how many bytes of the bundle were read so far. It may run
+// ahead of what Read has given.
+func (r *Reader) BytesIn() int64 { return r.counted.n.Load() }
+
+// Close ends the pipeline. It does not close the stream below: close that
+// afterwards, which also frees a stage that waits for it.
+func (r *Reader) Close() {
+	for _, s := range r.stages {
+		s.stop()
+	}
+	// The lowest stage may hang in raw's Read; those above it end by themselves,
+	// and must have before a decoder under them is closed.
+	for _, s := range r.stages[1:] {
+		<-s.stopped
+	}
+	for _, c := range r.closers {
+		c()
+	}
+	r.closers = nil
+}
+
+func peek(in *bufio.Reader) ([]byte, error) {
+	head, err := in.Peek(headSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return head, nil
+}
+
+// compressionOf tells what the first bytes of an archive are; empty: none known.
+func compressionOf(head []byte) Compression {
+	switch {
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		return Zstd
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b, 8}):
+		return Gzip
+	case bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
+		return Xz
+	case isTarHeader(head):
+		return Tar
+	}
+	return ""
+}
+
+// isTarHeader checks the header's checksum, which every tar since the first
+// has: the sum of its 512 bytes, the checksum's own eight counted as spaces.
+func isTarHeader(head []byte) bool {
+	const size, at, width = 512, 148, 8
+	if len(head) < size || head[0] == 0 {
+		return false
+	}
+	var sum int64
+	for i, b := range head[:size] {
+		if i >= at && i < at+width {
+			b = ' '
+		}
+		sum += int64(b)
+	}
+	field := strings.Trim(string(head[at:at+width]), " \x00")
+	stated, err := strconv.ParseInt(field, 8, 64)
+	return err == nil && stated == sum
+}
+
+func unknownFormat(head []byte) error {
+	switch {
+	case len(head) == 0:
+		return fmt.Errorf("%w: the file is empty", ErrFormat)
+	case bytes.HasPrefix(head, []byte("U2FsdGVkX1")):
+		return fmt.Errorf("%w: it was made with openssl enc -a (base64): make it without", ErrFormat)
+	case bytes.HasPrefix(head, []byte("-----BEGIN AGE")):
+		return fmt.Errorf("%w: it was made with age -a (armor): make it without", ErrFormat)
+	case head[0] == '<':
+		return fmt.Errorf("%w: it looks like a web page or an XML error: check the URL", ErrFormat)
+	}
+	return fmt.Errorf("%w: it starts neither like age or openssl enc nor like a tar, gzip, zstd or xz archive: check the URL", ErrFormat)
+}
+
+// decompressed gives a decompressor's own errors ErrDamaged, and leaves the
+// errors of the layers below as they are.
+type decompressed struct {
+	r   io.Reader
+	how Compression
+}
+
+func (d *decompressed) Read(p []byte) (int, error) {
+	n, err := d.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = decompressError(d.how, err)
+	}
+	return n, err
+}
+
+func decompressError(how Compression, err error) error {
+	switch {
+	case isBelow(err):
+		return err
+	case errors.Is(err, zstd.ErrWindowSizeExceeded):
+		return unsafe("its zstd window is larger than %d MiB: compress without --long or --ultra", MaxWindow>>20)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: its %s data is truncated", ErrDamaged, how)
+	}
+	return fmt.Errorf("%w: its %s data: %w", ErrDamaged, how, err)
+}

@@ -1,0 +1,104 @@
+package bundle
+
+import (
+	"errors"
+	"io"
+	"sync"
+)
+
+var errClosed = errors.New("bundle reader is closed")
+
+// readAhead reads from r on a goroutine of its own, at most blocks × size bytes
+// ahead of its reader, so that two stages of the pipeline work at once.
+type readAhead struct {
+	full    chan []byte
+	free    chan []byte
+	done    chan struct{} // closed by stop
+	stopped chan struct{} // closed when the goroutine has ended
+	once    sync.Once
+	err     error // r's, set before full is closed
+
+	current, whole []byte
+}
+
+func newReadAhead(r io.Reader, blocks, size int) *readAhead {
+	a := &readAhead{
+		full:    make(chan []byte, blocks),
+		free:    make(chan []byte, blocks),
+		done:    make(chan struct{}),
+		stopped: make(chan struct{}),
+	}
+	for range blocks {
+		a.free <- nil // made at first use: a small bundle needs one
+	}
+	go a.run(r, size)
+	return a
+}
+
+func (a *readAhead) run(r io.Reader, size int) {
+	defer close(a.stopped)
+	defer close(a.full)
+	for {
+		var block []byte
+		select {
+		case block = <-a.free:
+		case <-a.done:
+			a.err = errClosed
+			return
+		}
+		if block == nil {
+			block = make([]byte, size)
+		}
+		n, err := fill(r, block)
+		if n > 0 {
+			a.full <- block[:n] // never blocks: there are as many places as blocks
+		}
+		if err != nil {
+			a.err = err
+			return
+		}
+	}
+}
+
+// fill reads until block is full or r has ended, and keeps r's own error.
+func fill(r io.Reader, block []byte) (int, error) {
+	n := 0
+	for n < len(block) {
+		m, err := r.Read(block[n:])
+		n += m
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (a *readAhead) Read(p []byte) (int, error) {
+	if len(a.current) == 0 {
+		if a.whole != nil {
+			a.free <- a.whole
+			a.whole = nil
+		}
+		select {
+		case <-a.done:
+			return 0, errClosed
+		default:
+		}
+		select {
+		case block, ok := <-a.full:
+			if !ok {
+				return 0, a.err
+			}
+			a.current, a.whole = block, block[:cap(block)]
+		case <-a.done:
+			return 0, errClosed
+		}
+	}
+	n := copy(p, a.current)
+	a.current = a.current[n:]
+	return n, nil
+}
+
+// stop makes Read fail and tells the goroutine to end; a goroutine that waits
+// for r ends when r lets go of it.
+func (a *readAhead) stop() { a.once.Do(func() { close(a.done) }) }

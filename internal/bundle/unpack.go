@@ -1,0 +1,320 @@
+package bundle
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// StageSuffix is added to a folder's name while it is being unpacked. A folder
+// with this name is never more than half of a bundle: remove it at will.
+const StageSuffix = ".unverified"
+
+// maxTrailer is how much zero padding may follow the end of the tar, in bytes.
+// GNU tar pads to 10 KiB.
+const maxTrailer = 1 << 20
+
+// Unpack reads a whole bundle and makes the folder dest of it. dest must not
+// exist, its parent may be missing. It appears by a rename, after the last byte
+// was read and every layer, and the raw stream below, ended without an error;
+// else it does not appear at all, and nothing stays beside it. It is not yet
+// durable: see Contents.Sync.
+//
+// Everything is written below a staging folder through an os.Root. Files become
+// 0755 or 0644, folders 0755, owned by the caller; links are made last.
+//
+// Errors: what Open's Reader gives, and ErrUnsafe, ErrSpace.
+func Unpack(ctx context.Context, r *Reader, dest string, limits Limits) (*Contents, error) {
+	if _, err := os.Lstat(dest); !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("unpack: %s is there already", dest)
+	}
+	if err := os.MkdirAll(filepath.Dir(dest), 0o755); err != nil {
+		return nil, fmt.Errorf("unpack: %w", err)
+	}
+	stage := dest + StageSuffix
+	if err := os.RemoveAll(stage); err != nil {
+		return nil, fmt.Errorf("unpack: remove what an earlier run left: %w", err)
+	}
+	c, err := unpackStage(ctx, r, stage, limits.withDefaults())
+	if err == nil {
+		err = os.Rename(stage, dest)
+	}
+	if err != nil {
+		return nil, errors.Join(spaceError(err, stage), os.RemoveAll(stage))
+	}
+	c.Dir = dest
+	return c, nil
+}
+
+func unpackStage(ctx context.Context, r *Reader, stage string, limits Limits) (*Contents, error) {
+	if err := os.Mkdir(stage, 0o700); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(stage)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	w, err := newTreeWriter(root)
+	if err != nil {
+		return nil, err
+	}
+	x := &extractor{w: w, in: r, limits: limits, links: map[string]string{}}
+	err = x.run(ctx, tar.NewReader(r))
+	if closeErr := w.close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = x.makeLinks(root)
+	}
+	if err == nil {
+		err = drain(r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return read(root)
+}
+
+// drain reads what follows the tar's end: zeros only, and then the end of every
+// layer. archive/tar says EOF at its first zero blocks, before the encryption
+// has authenticated the rest and before the transport has checked its digest.
+func drain(r io.Reader) error {
+	buf := make([]byte, 64<<10)
+	var total int
+	for {
+		n, err := r.Read(buf)
+		for _, b := range buf[:n] {
+			if b != 0 {
+				return unsafe("something follows the end of the tar")
+			}
+		}
+		if total += n; total > maxTrailer {
+			return unsafe("more than %d bytes follow the end of the tar", maxTrailer)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// SyncDir makes renames and removals in a folder durable.
+func SyncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+// extractor walks the tar and checks each entry before anything is made of it.
+type extractor struct {
+	w      *treeWriter
+	in     *Reader
+	limits Limits
+	bytes  int64
+	files  int64
+	links  map[string]string // symbolic links to make last: name → target
+	hard   [][2]string       // hard links: name, target
+}
+
+func (x *extractor) run(ctx context.Context, t *tar.Reader) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		h, err := t.Next()
+		switch {
+		case errors.Is(err, io.EOF) && x.files == 0:
+			return fmt.Errorf("%w: the archive is empty", ErrFormat)
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return tarError(err)
+		}
+		if err := x.entry(h, t); err != nil {
+			return err
+		}
+	}
+}
+
+func tarError(err error) error {
+	switch {
+	case isBelow(err), errors.Is(err, ErrUnsafe):
+		return err
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: the tar is truncated", ErrDamaged)
+	case errors.Is(err, tar.ErrHeader):
+		return fmt.Errorf("%w: the tar holds a broken header", ErrDamaged)
+	}
+	return err
+}
+
+func (x *extractor) entry(h *tar.Header, content io.Reader) error {
+	if x.files++; x.files > x.limits.Files {
+		return unsafe("it holds more than %d files (a limit that --max-files raises)", x.limits.Files)
+	}
+	if h.Typeflag == tar.TypeXGlobalHeader { // git archive writes one
+		return nil
+	}
+	name, err := entryName(h.Name)
+	if err != nil {
+		return err
+	}
+	if h.Mode&0o7000 != 0 && h.Typeflag == tar.TypeReg {
+		return unsafe("%q is setuid, setgid or sticky", name)
+	}
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return unsafe("%q is a sparse file: pack it without tar's --sparse", name)
+		}
+	}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		return x.w.folder(name)
+	case tar.TypeReg:
+		return x.file(name, h, content)
+	case tar.TypeSymlink:
+		return x.symlink(name, h.Linkname)
+	case tar.TypeLink:
+		target, err := entryName(h.Linkname)
+		if err != nil {
+			return err
+		}
+		x.hard = append(x.hard, [2]string{name, target})
+		return nil
+	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+		return unsafe("%q is a device or a named pipe", name)
+	case tar.TypeGNUSparse:
+		return unsafe("%q is a sparse file: pack it without tar's --sparse", name)
+	}
+	return unsafe("%q is of the unknown type %q", name, h.Typeflag)
+}
+
+func entryName(raw string) (string, error) {
+	if strings.HasPrefix(raw, "/") {
+		return "", unsafe("the name %.80q is absolute", raw)
+	}
+	for part := range strings.SplitSeq(raw, "/") {
+		if part == ".." {
+			return "", unsafe("the name %.80q climbs out of its folder", raw)
+		}
+	}
+	name := path.Clean(raw)
+	return name, checkName(name)
+}
+
+func (x *extractor) file(name string, h *tar.Header, content io.Reader) error {
+	if name == "." {
+		return unsafe("a file has no name")
+	}
+	if x.bytes += h.Size; x.bytes > x.limits.Bytes || h.Size > x.limits.Bytes {
+		return unsafe("it unpacks to more than %d bytes (a limit that --max-bytes raises)", x.limits.Bytes)
+	}
+	if in := max(x.in.BytesIn(), 1); x.bytes > RatioFloor && x.bytes-h.Size > RatioFloor && (x.bytes-h.Size)/in > x.limits.Ratio {
+		return unsafe("it unpacks to more than %d times its size (a limit that --max-ratio raises)", x.limits.Ratio)
+	}
+	if name == path.Join(Top, ManifestName) && h.Size <= MaxManifest {
+		text, err := io.ReadAll(content)
+		if err != nil {
+			return tarError(err)
+		}
+		if err := x.preview(text); err != nil {
+			return err
+		}
+		content = bytes.NewReader(text)
+	}
+	return x.w.file(name, fileMode(fs.FileMode(h.Mode)), h.Size, &ratioReader{x: x, r: content, before: x.bytes - h.Size})
+}
+
+// preview reads the manifest as it comes by, before the rest is unpacked: a
+// format from the future or a disk too small shows at once.
+func (x *extractor) preview(manifest []byte) error {
+	m, err := ParseManifest(manifest)
+	if err != nil {
+		return err
+	}
+	var fsys unix.Statfs_t
+	if err := unix.Statfs(x.w.root.Name(), &fsys); err != nil {
+		return err
+	}
+	if free := int64(fsys.Bavail) * int64(fsys.Bsize); m.Bytes > free {
+		return fmt.Errorf("%w: it unpacks to %d bytes and %d are free: give the instance a larger disk, at %s", ErrSpace, m.Bytes, free, path.Dir(x.w.root.Name()))
+	}
+	return nil
+}
+
+// ratioReader stops a bomb inside one file.
+type ratioReader struct {
+	x      *extractor
+	r      io.Reader
+	before int64
+}
+
+func (r *ratioReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if r.before += int64(n); r.before > RatioFloor && r.before/max(r.x.in.BytesIn(), 1) > r.x.limits.Ratio {
+		return n, unsafe("it unpacks to more than %d times its size (a limit that --max-ratio raises)", r.x.limits.Ratio)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = tarError(err)
+	}
+	return n, err
+}
+
+func (x *extractor) symlink(name, target string) error {
+	if err := checkLink(name, target); err != nil {
+		return err
+	}
+	if _, twice := x.links[name]; twice {
+		return unsafe("%q is there twice", name)
+	}
+	x.links[name] = target
+	return nil
+}
+
+// makeLinks makes the links once every file and folder is there, so that
+// nothing is ever written through one, and then looks where each really leads:
+// a chain of links that each look harmless can climb.
+func (x *extractor) makeLinks(root *os.Root) error {
+	for _, l := range x.hard {
+		info, err := root.Lstat(l[1])
+		if err != nil || !info.Mode().IsRegular() {
+			return unsafe("the hard link %q points to %q, which is no file of the archive", l[0], l[1])
+		}
+		if err := madeOnce(l[0], root.MkdirAll(path.Dir(l[0]), 0o755)); err != nil {
+			return err
+		}
+		if err := madeOnce(l[0], root.Link(l[1], l[0])); err != nil {
+			return err
+		}
+	}
+	for name, target := range x.links {
+		if err := madeOnce(name, root.MkdirAll(path.Dir(name), 0o755)); err != nil {
+			return err
+		}
+		if err := madeOnce(name, root.Symlink(target, name)); err != nil {
+			return err
+		}
+	}
+	for name, target := range x.links {
+		if _, err := root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return unsafe("the link %q leads out of the bundle, or in a circle, by %.80q", name, target)
+		}
+	}
+	return nil
+}

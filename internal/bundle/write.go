@@ -1,0 +1,283 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	smallFile  = 256 << 10 // files up to this size are written by the writers
+	writers    = 4
+	maxFolders = 128 // folder handles held open
+)
+
+// treeWriter makes files and folders below a root. Small files are written by a
+// few goroutines: their cost is system calls, and those of one file wait for
+// each other. Folders are resolved through the os.Root and their descriptors
+// kept; a file is then one openat with O_EXCL, so that a name that is there
+// already is an error and nothing is ever opened through a link.
+//
+// Its methods are for one goroutine.
+type treeWriter struct {
+	root    *os.Root
+	made    map[string]bool // folders; true: named by an entry of its own
+	folders map[string]*os.File
+	exact   bool // the umask lets 0755 and 0644 through
+
+	jobs    chan job
+	buffers chan []byte
+	ended   sync.WaitGroup // the writers
+	pending sync.WaitGroup // jobs not yet done
+
+	mu  sync.Mutex
+	err error // the first of any writer
+}
+
+type job struct {
+	folder int
+	name   string // the whole path, for errors
+	mode   fs.FileMode
+	buffer []byte
+	size   int
+}
+
+func newTreeWriter(root *os.Root) (*treeWriter, error) {
+	w := &treeWriter{
+		root:    root,
+		made:    map[string]bool{".": true},
+		folders: map[string]*os.File{},
+		jobs:    make(chan job, writers),
+		buffers: make(chan []byte, 2*writers),
+	}
+	if err := w.probe(); err != nil {
+		return nil, err
+	}
+	for range cap(w.buffers) {
+		w.buffers <- nil
+	}
+	for range writers {
+		w.ended.Go(w.run)
+	}
+	return w, nil
+}
+
+// probe finds out whether the process's umask changes modes. It is looked at by
+// its effect: reading it would change it for the whole process.
+func (w *treeWriter) probe() error {
+	const name = "umask"
+	f, err := w.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	w.exact = err == nil && info.Mode().Perm() == 0o755
+	return errors.Join(err, f.Close(), w.root.Remove(name))
+}
+
+func (w *treeWriter) run() {
+	for j := range w.jobs {
+		if err := w.small(j); err != nil {
+			w.fail(err)
+		}
+		w.buffers <- j.buffer
+		w.pending.Done()
+	}
+}
+
+func (w *treeWriter) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+func (w *treeWriter) failed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// folder makes a folder that the archive names.
+func (w *treeWriter) folder(name string) error {
+	if name == "." {
+		return nil
+	}
+	if w.made[name] {
+		return unsafe("%q is there twice", name)
+	}
+	if err := w.makeAll(name); err != nil {
+		return err
+	}
+	w.made[name] = true
+	return nil
+}
+
+func (w *treeWriter) makeAll(name string) error {
+	if _, ok := w.made[name]; ok {
+		return nil
+	}
+	if err := w.makeAll(path.Dir(name)); err != nil {
+		return err
+	}
+	if err := madeOnce(name, w.root.Mkdir(name, 0o755)); err != nil {
+		return err
+	}
+	if !w.exact {
+		if err := w.root.Chmod(name, 0o755); err != nil {
+			return err
+		}
+	}
+	w.made[name] = false
+	return nil
+}
+
+func (w *treeWriter) handle(name string) (int, error) {
+	if f, ok := w.folders[name]; ok {
+		return int(f.Fd()), nil
+	}
+	if err := w.makeAll(name); err != nil {
+		return 0, err
+	}
+	if len(w.folders) >= maxFolders {
+		w.release()
+	}
+	f, err := w.root.Open(name)
+	if err != nil {
+		return 0, madeOnce(name, err)
+	}
+	w.folders[name] = f
+	return int(f.Fd()), nil
+}
+
+// release closes all folder handles, once no writer uses one.
+func (w *treeWriter) release() {
+	w.pending.Wait()
+	for _, f := range w.folders {
+		_ = f.Close()
+	}
+	clear(w.folders)
+}
+
+// file makes a file of size bytes from content. A small one is only on its way
+// when file returns; an error in writing it comes from a later call, or close.
+func (w *treeWriter) file(name string, mode fs.FileMode, size int64, content io.Reader) error {
+	if err := w.failed(); err != nil {
+		return err
+	}
+	folder, err := w.handle(path.Dir(name))
+	if err != nil {
+		return err
+	}
+	if size > smallFile {
+		return w.large(job{folder: folder, name: name, mode: mode}, content)
+	}
+	buffer := <-w.buffers
+	if buffer == nil {
+		buffer = make([]byte, smallFile)
+	}
+	if _, err := io.ReadFull(content, buffer[:size]); err != nil {
+		w.buffers <- buffer
+		return tarError(err)
+	}
+	w.pending.Add(1)
+	w.jobs <- job{folder, name, mode, buffer, int(size)}
+	return nil
+}
+
+func (w *treeWriter) open(j job) (int, error) {
+	fd, err := retryEINTR(func() (int, error) {
+		return unix.Openat(j.folder, path.Base(j.name), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(j.mode))
+	})
+	if err != nil {
+		return 0, madeOnce(j.name, err)
+	}
+	if !w.exact {
+		if err := unix.Fchmod(fd, uint32(j.mode)); err != nil {
+			return 0, errors.Join(fmt.Errorf("%s: %w", j.name, err), unix.Close(fd))
+		}
+	}
+	return fd, nil
+}
+
+func (w *treeWriter) small(j job) error {
+	fd, err := w.open(j)
+	if err != nil {
+		return err
+	}
+	for data := j.buffer[:j.size]; len(data) > 0; {
+		n, err := retryEINTR(func() (int, error) { return unix.Write(fd, data) })
+		if err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", j.name, err), unix.Close(fd))
+		}
+		data = data[n:]
+	}
+	if err := unix.Close(fd); err != nil {
+		return fmt.Errorf("%s: %w", j.name, err)
+	}
+	return nil
+}
+
+func (w *treeWriter) large(j job, content io.Reader) error {
+	fd, err := w.open(j)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), j.name)
+	buffer := <-w.buffers
+	if buffer == nil {
+		buffer = make([]byte, smallFile)
+	}
+	_, err = io.CopyBuffer(onlyWriter{f}, content, buffer)
+	w.buffers <- buffer
+	return errors.Join(err, f.Close())
+}
+
+// onlyWriter hides os.File's ReadFrom, which would not use the buffer.
+type onlyWriter struct{ io.Writer }
+
+// close waits for the writers and returns the first error of any.
+func (w *treeWriter) close() error {
+	close(w.jobs)
+	w.ended.Wait()
+	w.release()
+	return w.failed()
+}
+
+func retryEINTR(f func() (int, error)) (int, error) {
+	for {
+		n, err := f()
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
+
+// madeOnce gives what a hostile archive provokes its name.
+func madeOnce(name string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		return unsafe("%q is there twice", name)
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
+		return unsafe("%q uses a file as a folder", name)
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// spaceError says what a full disk wanted.
+func spaceError(err error, dir string) error {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	return fmt.Errorf("%w: %w: free some, or give the instance a larger disk, at %s", ErrSpace, err, path.Dir(dir))
+}

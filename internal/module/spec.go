@@ -1,0 +1,216 @@
+package module
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+)
+
+// MaxSpec is the largest module.yaml, in bytes.
+const MaxSpec = 64 << 10
+
+// DefaultTimeout is how long a start script may run where neither module.yaml
+// nor the personality says.
+const DefaultTimeout = 30 * time.Minute
+
+// Spec is module.yaml. Every field is optional.
+type Spec struct {
+	Version string            `yaml:"version"` // semantic; needed only to publish
+	Summary string            `yaml:"summary"` // one line
+	OS      []string          `yaml:"os"`      // ID or ID-VERSION_ID of /etc/os-release; lint and docs
+	After   []string          `yaml:"after"`   // modules that must come earlier; lint only, never reorders
+	Run     string            `yaml:"run"`     // RunOnce (default) or RunEveryBoot
+	Timeout string            `yaml:"timeout"` // Go duration
+	Options map[string]Option `yaml:"options"`
+}
+
+// Option declares one option of a module.
+type Option struct {
+	Default  *Scalar  `yaml:"default"`  // nil: unset
+	Type     string   `yaml:"type"`     // one of OptionTypes; default string
+	Enum     []Scalar `yaml:"enum"`     // the only values, if given
+	Required bool     `yaml:"required"` // must be given, and not be empty
+	Secret   bool     `yaml:"secret"`   // never shown in a log
+	Help     string   `yaml:"help"`     // one line
+}
+
+// OptionTypes are what an option's type may be.
+func OptionTypes() []string { return []string{"string", "int", "bool", "duration", "size"} }
+
+// Scalar is a YAML scalar taken literally: 007 stays 007, yes stays yes.
+type Scalar string
+
+// UnmarshalYAML takes the scalar's text as it stands in the source.
+func (s *Scalar) UnmarshalYAML(node ast.Node) error {
+	switch n := node.(type) {
+	case *ast.StringNode:
+		*s = Scalar(n.Value)
+	case *ast.LiteralNode:
+		*s = Scalar(n.Value.Value)
+	case *ast.NullNode:
+		*s = ""
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		*s = Scalar(node.GetToken().Value)
+	default:
+		return &yaml.SyntaxError{Message: "a single value is wanted here, not a list or a mapping", Token: node.GetToken()}
+	}
+	return nil
+}
+
+// ParseSpec reads module.yaml strictly. Its error names line and column.
+func ParseSpec(text []byte) (Spec, error) {
+	var s Spec
+	if len(text) > MaxSpec {
+		return s, fmt.Errorf("%s is larger than %d bytes", SpecFile, MaxSpec)
+	}
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&s); err != nil && !errors.Is(err, io.EOF) {
+		return s, fmt.Errorf("read %s: %s", SpecFile, yaml.FormatError(err, false, false))
+	}
+	return s, s.check()
+}
+
+var (
+	optionForm  = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	versionForm = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$`)
+	sizeForm    = regexp.MustCompile(`^[0-9]+([kKmMgGtT]([iI]?[bB])?|[bB]?)?$`)
+)
+
+func (s Spec) check() error {
+	if s.Version != "" && !versionForm.MatchString(s.Version) {
+		return fmt.Errorf("%s: version %q is not like 1.2.3", SpecFile, s.Version)
+	}
+	if err := CheckRun(s.Run); err != nil {
+		return fmt.Errorf("%s: %w", SpecFile, err)
+	}
+	if _, err := ParseTimeout(s.Timeout); err != nil {
+		return fmt.Errorf("%s: %w", SpecFile, err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Options)) {
+		o := s.Options[name]
+		if !optionForm.MatchString(name) {
+			return fmt.Errorf("%s: option %q: use small letters, digits and underscores, a letter first", SpecFile, name)
+		}
+		if o.Type != "" && !slices.Contains(OptionTypes(), o.Type) {
+			return fmt.Errorf("%s: option %s: type %q is none of %s", SpecFile, name, o.Type, strings.Join(OptionTypes(), ", "))
+		}
+		if o.Default != nil && *o.Default != "" {
+			if err := o.validate(string(*o.Default)); err != nil {
+				return fmt.Errorf("%s: option %s: its default: %w", SpecFile, name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// CheckRun reports whether run is a known policy; empty means RunOnce.
+func CheckRun(run string) error {
+	switch run {
+	case "", RunOnce, RunEveryBoot:
+		return nil
+	}
+	return fmt.Errorf("run is %q: it is %s or %s", run, RunOnce, RunEveryBoot)
+}
+
+// ParseTimeout reads a time-out such as 90s or 30m; empty is DefaultTimeout.
+func ParseTimeout(text string) (time.Duration, error) {
+	if text == "" {
+		return DefaultTimeout, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("timeout %q is not a time: write it like 90s or 30m", text)
+	}
+	return d, nil
+}
+
+// Resolve checks the given options against the declared ones, fills in the
+// defaults and returns the environment they become, with the names in it whose
+// values are secret, sorted. An option that is neither given nor has a default
+// stays unset. Errors name the option, never a secret's value.
+func (s Spec) Resolve(given map[string]Scalar) (env map[string]string, secrets []string, err error) {
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if _, ok := s.Options[name]; !ok {
+			return nil, nil, fmt.Errorf("option %q is not declared in %s%s", name, SpecFile, s.known())
+		}
+	}
+	env = map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(s.Options)) {
+		o := s.Options[name]
+		value, ok := given[name]
+		if !ok && o.Default != nil {
+			value, ok = *o.Default, true
+		}
+		if o.Required && value == "" {
+			return nil, nil, fmt.Errorf("option %s is required: %s", name, o.Help)
+		}
+		if !ok {
+			continue
+		}
+		if value != "" || len(o.Enum) > 0 {
+			if err := o.validate(string(value)); err != nil {
+				return nil, nil, fmt.Errorf("option %s: %w", name, err)
+			}
+		}
+		key := OptionPrefix + strings.ToUpper(name)
+		env[key] = string(value)
+		if o.Secret {
+			secrets = append(secrets, key)
+		}
+	}
+	return env, secrets, nil
+}
+
+func (s Spec) known() string {
+	if len(s.Options) == 0 {
+		return ", which declares none"
+	}
+	return ": it has " + strings.Join(slices.Sorted(maps.Keys(s.Options)), ", ")
+}
+
+func (o Option) validate(value string) error {
+	shown := strconv.Quote(value)
+	if o.Secret {
+		shown = "the value"
+	}
+	if strings.ContainsRune(value, 0) {
+		return fmt.Errorf("%s holds a NUL byte", shown)
+	}
+	if len(o.Enum) > 0 && !slices.Contains(o.Enum, Scalar(value)) {
+		return fmt.Errorf("%s is none of %s", shown, joinScalars(o.Enum))
+	}
+	ok := true
+	switch o.Type {
+	case "int":
+		_, err := strconv.ParseInt(value, 10, 64)
+		ok = err == nil
+	case "bool":
+		ok = slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "1", "0"}, strings.ToLower(value))
+	case "duration":
+		_, err := time.ParseDuration(value)
+		ok = err == nil
+	case "size":
+		ok = sizeForm.MatchString(value)
+	}
+	if !ok {
+		return fmt.Errorf("%s is not of type %s", shown, o.Type)
+	}
+	return nil
+}
+
+func joinScalars(list []Scalar) string {
+	texts := make([]string, len(list))
+	for i, s := range list {
+		texts[i] = string(s)
+	}
+	return strings.Join(texts, ", ")
+}

@@ -1,0 +1,68 @@
+package secret
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// maxFile is the largest key file, in bytes.
+const maxFile = 4096
+
+// ReadFile reads a key file: a passphrase or an age identity on one line. The
+// comment lines that age-keygen writes before an identity are passed over.
+// Errors never quote the file.
+func ReadFile(path string) (String, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return String{}, fmt.Errorf("read key file: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return String{}, fmt.Errorf("read key file: %w", err)
+	}
+	key, err := ParseFile(text)
+	if err != nil {
+		return String{}, fmt.Errorf("read key file %s: %w", path, err)
+	}
+	return key, nil
+}
+
+// ParseFile is ReadFile for what the file holds.
+func ParseFile(text []byte) (String, error) {
+	if len(text) > maxFile {
+		return String{}, fmt.Errorf("it is larger than %d bytes: it should hold one line", maxFile)
+	}
+	lines := strings.Split(strings.TrimRight(string(bytes.TrimPrefix(text, []byte("\ufeff"))), "\r\n"), "\n")
+	if last := lines[len(lines)-1]; strings.HasPrefix(last, "AGE-SECRET-KEY-") {
+		for len(lines) > 1 && strings.HasPrefix(lines[0], "#") {
+			lines = lines[1:]
+		}
+	}
+	switch line := strings.TrimSuffix(lines[0], "\r"); {
+	case len(lines) > 1:
+		return String{}, errors.New("it holds more than one line: a passphrase or an age identity stands alone")
+	case strings.TrimSpace(line) == "":
+		return String{}, errors.New("it is empty")
+	default:
+		return New(line), nil
+	}
+}
+
+// WriteFile makes a new key file, mode 0600, on disk when it returns. A file
+// that is there already is never overwritten: it may be the only copy of a key.
+func WriteFile(path string, key String) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("write key file: %w", err)
+	}
+	_, err = f.WriteString(key.Reveal() + "\n")
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("write key file: %w", err), os.Remove(path))
+	}
+	return nil
+}
