@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
+	"startup-bundle/packer"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+const openKeyUsage = "the `FILE` that holds the passphrase or the age identity"
+
+func (p *program) inspectCommand() *cobra.Command {
+	var asJSON bool
+	var iterations int
+	c := &cobra.Command{
+		Use:   "inspect BUNDLE",
+		Short: "Show what a bundle is; with its key, what is in it",
+		Long: `Inspect shows a bundle's size, digest and kind of encryption. With the key it
+opens the whole bundle, checks every digest, and lists the modules with their
+options. Values of secret options are not shown.`,
+		Args: cobra.ExactArgs(1),
+	}
+	key := keyFlag(c, openKeyUsage)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		k, err := key()
+		if err != nil {
+			return err
+		}
+		i, err := packer.Inspect(c.Context(), args[0], bundle.Key{Secret: k, Iterations: iterations})
+		if err != nil {
+			return fmt.Errorf("%s: %w", args[0], err)
+		}
+		if asJSON {
+			return p.printJSON(i)
+		}
+		printInspection(p.stdout, i)
+		return nil
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	c.Flags().IntVar(&iterations, "openssl-iterations", 0, "of a bundle made with openssl enc -pbkdf2 -iter `N`")
+	return c
+}
+
+func printInspection(w io.Writer, i *packer.Inspection) {
+	fmt.Fprintf(w, "bundle          %s (%s)\n", i.Bundle, size(i.Bytes))
+	fmt.Fprintf(w, "sha256          %s\n", i.SHA256)
+	fmt.Fprintf(w, "encryption      %s\n", strings.TrimSpace(i.Encryption+" "+i.Derivation))
+	if i.Manifest == nil {
+		fmt.Fprintf(w, "contents        unknown without the key: give --key-file\n")
+		return
+	}
+	fmt.Fprintf(w, "compression     %s\n", i.Compression)
+	fmt.Fprintf(w, "content digest  %s\n", i.ContentDigest)
+	if i.ByHand {
+		fmt.Fprintf(w, "name            none: made by hand, its modules run in the order of their names\n")
+	} else {
+		fmt.Fprintf(w, "name            %s (packed by %s)\n", i.Manifest.Name, i.Manifest.Packer)
+	}
+	for n, m := range i.Manifest.Modules {
+		fmt.Fprintf(w, "\n%d. %s", n+1, m.Name)
+		if m.Uses != "" {
+			fmt.Fprintf(w, " (%s)", m.Uses)
+		}
+		fmt.Fprintf(w, " %s\n", m.Version)
+		if m.Digest != "" {
+			fmt.Fprintf(w, "   %s\n", m.Digest)
+		}
+		for _, name := range slices.Sorted(maps.Keys(m.Env)) {
+			fmt.Fprintf(w, "   %s=%s\n", name, m.Env[name])
+		}
+	}
+}
+
+func (p *program) unpackCommand() *cobra.Command {
+	var iterations int
+	var limits bundle.Limits
+	c := &cobra.Command{
+		Use:   "unpack BUNDLE DIR",
+		Short: "Open a bundle into a new folder",
+		Long: `Unpack opens a bundle as the agent does. DIR must not exist: it appears when
+the whole bundle was read and verified, or not at all.`,
+		Args: cobra.ExactArgs(2),
+	}
+	key := keyFlag(c, openKeyUsage)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		k, err := key()
+		if err != nil {
+			return err
+		}
+		contents, err := packer.Unpack(c.Context(), args[0], args[1], bundle.Key{Secret: k, Iterations: iterations}, limits)
+		if err != nil {
+			return fmt.Errorf("%s: %w", args[0], err)
+		}
+		for _, m := range contents.Manifest.Modules {
+			fmt.Fprintln(p.stdout, contents.ModuleDir(m))
+		}
+		return nil
+	}
+	c.Flags().IntVar(&iterations, "openssl-iterations", 0, "of a bundle made with openssl enc -pbkdf2 -iter `N`")
+	c.Flags().Int64Var(&limits.Bytes, "max-bytes", bundle.DefaultMaxBytes, "refuse a bundle that unpacks to more bytes")
+	c.Flags().Int64Var(&limits.Files, "max-files", bundle.DefaultMaxFiles, "refuse a bundle of more files")
+	c.Flags().Int64Var(&limits.Ratio, "max-ratio", bundle.DefaultMaxRatio, "refuse a bundle that unpacks to more times its size")
+	return c
+}
+
+func (p *program) keygenCommand() *cobra.Command {
+	var out string
+	var quantum bool
+	c := &cobra.Command{
+		Use:   "keygen -o FILE",
+		Short: "Make an age key that several bundles can be sealed for",
+		Long: `Keygen writes a new age identity to FILE (mode 0600, never overwritten) and
+prints its public key, for "startup-packer pack --recipient".`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			identity, recipient, err := packer.Keygen(quantum)
+			if err != nil {
+				return err
+			}
+			if err := secret.WriteFile(out, identity); err != nil {
+				return err
+			}
+			fmt.Fprintln(p.stdout, recipient)
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&out, "output", "o", "", "the new `FILE` for the identity")
+	c.Flags().BoolVar(&quantum, "post-quantum", false, "make a hybrid key that also withstands quantum computers")
+	_ = c.MarkFlagRequired("output") // fails only for a flag that does not exist
+	return c
+}

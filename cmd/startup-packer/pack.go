@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"startup-bundle/internal/secret"
+	"startup-bundle/internal/version"
+	"startup-bundle/packer"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) packCommand() *cobra.Command {
+	o := packer.Options{Version: version.String()}
+	var passphraseFile string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "pack SOURCE -o BUNDLE",
+		Short: "Make a bundle from a personality file or a folder of modules",
+		Long: `Pack makes one encrypted bundle of the modules that SOURCE lists: a personality
+file, or a folder of modules (all of them, in the order of their names).
+
+Without another choice it makes a fresh key for this bundle and writes it to a
+new file, BUNDLE.key. The key is never printed: give the file to
+"startup-packer userdata".`,
+		Example: `  startup-packer pack web.yaml -o web.bundle
+  startup-packer pack modules/ -o all.bundle --passphrase-file pass.txt --format openssl`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			o.Source = args[0]
+			if passphraseFile != "" {
+				if o.Seal.Passphrase, err = secret.ReadFile(passphraseFile); err != nil {
+					return err
+				}
+			}
+			if o.Seal.KeyOut == "" && passphraseFile == "" && len(o.Seal.Recipients) == 0 {
+				o.Seal.KeyOut = o.Output + ".key"
+			}
+			bar := newBar(p.stderr, "packing")
+			o.Progress = bar.report
+			result, err := packer.Pack(c.Context(), o)
+			bar.end()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return p.printJSON(result)
+			}
+			printPacked(p.stdout, result)
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&o.Output, "output", "o", "", "the bundle `FILE` to write")
+	c.Flags().StringVar(&o.Modules, "modules", "", "look modules up in this `DIR` (default: modules/ beside SOURCE or above it)")
+	c.Flags().StringVar(&o.Seal.KeyOut, "key-out", "", "write the fresh key to this new `FILE` (default: BUNDLE.key)")
+	c.Flags().StringVar(&passphraseFile, "passphrase-file", "", "seal under the passphrase in this `FILE`")
+	c.Flags().StringArrayVar(&o.Seal.Recipients, "recipient", nil, "seal for this age public `KEY`; may be repeated")
+	c.Flags().StringVar(&o.Seal.Format, "format", packer.FormatAge, "age, or openssl for the shell recipe")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	c.MarkFlagsMutuallyExclusive("key-out", "passphrase-file", "recipient")
+	_ = c.MarkFlagRequired("output") // fails only for a flag that does not exist
+	return c
+}
+
+func printPacked(w io.Writer, r *packer.Result) {
+	fmt.Fprintf(w, "bundle          %s (%s)\n", r.Bundle, size(r.Bytes))
+	fmt.Fprintf(w, "sha256          %s\n", r.SHA256)
+	fmt.Fprintf(w, "content digest  %s\n", r.ContentDigest)
+	names := make([]string, len(r.Modules))
+	for i, m := range r.Modules {
+		names[i] = m.Name
+	}
+	fmt.Fprintf(w, "modules         %s (%d files, %s unpacked)\n", strings.Join(names, ", "), r.Files, size(r.Unpacked))
+	if r.KeyFile != "" {
+		fmt.Fprintf(w, "key file        %s\n", r.KeyFile)
+	}
+}
+
+// bar shows progress on a terminal, once a run takes long enough to notice.
+type bar struct {
+	w     io.Writer
+	label string
+	began time.Time
+	drawn time.Time
+}
+
+func newBar(w io.Writer, label string) *bar {
+	if !isTerminal(w) {
+		w = nil
+	}
+	return &bar{w: w, label: label, began: time.Now()}
+}
+
+func (b *bar) report(done, total int64) {
+	const patience, interval, width = time.Second, 100 * time.Millisecond, 30
+	now := time.Now()
+	if b.w == nil || total == 0 || now.Sub(b.began) < patience || now.Sub(b.drawn) < interval {
+		return
+	}
+	b.drawn = now
+	full := int(width * done / total)
+	fmt.Fprintf(b.w, "\r%s [%s%s] %s of %s\x1b[K", b.label, strings.Repeat("#", full), strings.Repeat(".", width-full), size(done), size(total))
+}
+
+func (b *bar) end() {
+	if b.w != nil && !b.drawn.IsZero() {
+		fmt.Fprint(b.w, "\r\x1b[K")
+	}
+}
+
+// size writes a number of bytes as people read it, in powers of 1000.
+func size(n int64) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 1000_000:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	case n < 1000_000_000:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"startup-bundle/internal/document"
+	"startup-bundle/packer"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) userdataCommand() *cobra.Command {
+	var d document.Document
+	var bundleFile, out, onFailure, run string
+	var script bool
+	c := &cobra.Command{
+		Use:   "userdata --url URL",
+		Short: "Write the userdata to launch an instance with",
+		Long: `Userdata writes the start-up document for "aws ec2 run-instances --user-data".
+It holds the key, unless --key-from says where the instance finds it.
+
+With --script it writes a shell script instead, for images without the agent: it
+needs bash, curl, openssl and tar there, and a bundle of --format openssl.`,
+		Example: `  startup-packer userdata --url https://bucket.example/web.bundle --key-file web.bundle.key --bundle web.bundle -o userdata
+  aws ec2 run-instances … --user-data file://userdata`,
+		Args: cobra.NoArgs,
+	}
+	key := keyFlag(c, "put the key in this `FILE` into the userdata")
+	c.RunE = func(*cobra.Command, []string) (err error) {
+		if d.Key, err = key(); err != nil {
+			return err
+		}
+		if bundleFile != "" {
+			if d.SHA256, err = digestFile(bundleFile); err != nil {
+				return err
+			}
+		}
+		d.OnFailure, d.Run = document.OnFailure(onFailure), document.RunPolicy(run)
+		write := packer.Userdata
+		if script {
+			write = packer.Script
+		}
+		text, err := write(d)
+		if err != nil {
+			return err
+		}
+		if out == "" {
+			_, err = p.stdout.Write(text)
+			return err
+		}
+		return writePrivate(out, text)
+	}
+	f := c.Flags()
+	f.StringArrayVar(&d.URLs, "url", nil, "where the bundle is: https, http, s3 or file `URL`; repeat it for mirrors")
+	f.StringVar(&d.KeyFrom, "key-from", "", "let the instance find the key: ssm:NAME, secretsmanager:ID, kms:CIPHERTEXT or file:/PATH")
+	f.StringVar(&bundleFile, "bundle", "", "pin the sha256 of this bundle `FILE`")
+	f.StringVar(&onFailure, "on-failure", "", "stop (default) or continue after a module that failed")
+	f.StringVar(&run, "run", "", "once (default) or every-boot")
+	f.DurationVar(&d.Timeout, "timeout", 0, "of the whole run (default 1h)")
+	f.IntVar(&d.OpenSSLIterations, "openssl-iterations", 0, "of a bundle made with openssl enc -pbkdf2 -iter `N`")
+	f.StringToStringVar(&d.Env, "env", nil, "set `NAME=VALUE` for every module")
+	f.BoolVar(&script, "script", false, "write a shell script, for images without the agent")
+	f.StringVarP(&out, "output", "o", "", "write to this `FILE`, mode 0600 (default: standard output)")
+	c.MarkFlagsMutuallyExclusive("key-file", "key-from")
+	_ = c.MarkFlagRequired("url") // fails only for a flag that does not exist
+	return c
+}
+
+func digestFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// writePrivate replaces the file at path whole, mode 0600: it holds a key.
+func writePrivate(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write userdata: %w", err), os.Remove(f.Name()))
+	}
+	return nil
+}

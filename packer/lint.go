@@ -1,0 +1,181 @@
+package packer
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/module"
+	"startup-bundle/packer/source"
+	"strings"
+)
+
+// Finding is one thing that Lint has to say.
+type Finding struct {
+	Path    string `json:"path"`
+	Level   string `json:"level"` // error: pack or run would fail; warning: it may surprise
+	Problem string `json:"problem"`
+}
+
+// The levels of a Finding.
+const (
+	LevelError   = "error"
+	LevelWarning = "warning"
+)
+
+// Lint checks a personality, a folder of modules, or one module's folder.
+func Lint(src, modules string) ([]Finding, error) {
+	info, err := os.Stat(src)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		if _, err := os.Lstat(filepath.Join(src, module.Start)); err == nil {
+			return lintModule(src), nil
+		}
+		return lintFolder(src)
+	}
+	p, folders, err := load(src, modules)
+	if err != nil { // a finding like any other
+		return []Finding{{src, LevelError, err.Error()}}, nil //nolint:nilerr // it is in the finding
+	}
+	var found []Finding
+	linted := map[string]bool{}
+	var before []string
+	for _, use := range p.Modules {
+		m, err := planModule(use, folders)
+		if err != nil {
+			found = append(found, Finding{src, LevelError, err.Error()})
+			continue
+		}
+		if slices.Contains(before, m.Name) {
+			found = append(found, Finding{src, LevelError, fmt.Sprintf("module %s is there twice: give the second another name with as:", m.Name)})
+		}
+		if !linted[m.Tree.Dir] {
+			linted[m.Tree.Dir] = true
+			found = append(found, lintModule(m.Tree.Dir)...)
+		}
+		found = append(found, lintOrder(src, m, p, before)...)
+		before = append(before, m.Name)
+	}
+	return found, nil
+}
+
+func lintFolder(dir string) ([]Finding, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []Finding
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			found = append(found, lintModule(filepath.Join(dir, e.Name()))...)
+		}
+	}
+	return found, nil
+}
+
+// lintOrder compares "after" with the personality's order, which it never changes.
+func lintOrder(src string, m PlannedModule, p Personality, before []string) []Finding {
+	spec, err := source.Spec(m.Tree.Dir)
+	if err != nil {
+		return nil // lintModule says it
+	}
+	var found []Finding
+	for _, other := range spec.After {
+		used := slices.ContainsFunc(p.Modules, func(u Use) bool { return u.Module == other || u.As == other })
+		if used && !slices.Contains(before, other) {
+			found = append(found, Finding{src, LevelWarning, fmt.Sprintf("module %s wants to run after %s: list it later", m.Name, other)})
+		}
+	}
+	return found
+}
+
+func lintModule(dir string) []Finding {
+	var found []Finding
+	add := func(name, level, format string, args ...any) {
+		found = append(found, Finding{filepath.Join(dir, name), level, fmt.Sprintf(format, args...)})
+	}
+	if abs, err := filepath.Abs(dir); err == nil {
+		if err := module.CheckName(filepath.Base(abs)); err != nil {
+			add("", LevelError, "%v", err)
+		}
+	}
+	spec, err := source.Spec(dir)
+	if err != nil {
+		add(module.SpecFile, LevelError, "%v", err)
+	}
+	if _, err := bundle.Scan(dir); err != nil {
+		add("", LevelError, "%v", err)
+	}
+	for _, name := range []string{module.Start, module.Check} {
+		for _, problem := range lintScript(filepath.Join(dir, name), name == module.Start) {
+			add(name, LevelError, "%s", problem)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, module.ReadmeFile)); errors.Is(err, fs.ErrNotExist) {
+		add(module.ReadmeFile, LevelWarning, "it is missing: a few lines tell others what the module does")
+	}
+	for _, name := range undeclared(dir, spec) {
+		add(module.Start, LevelWarning, "it uses %s%s, and %s declares no option %s", module.OptionPrefix, strings.ToUpper(name), module.SpecFile, name)
+	}
+	return found
+}
+
+// lintScript says what would keep the kernel from running a script.
+func lintScript(path string, required bool) []string {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !required:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return []string{"it is missing: every module has an executable start"}
+	case err != nil:
+		return []string{err.Error()}
+	case !info.Mode().IsRegular():
+		return []string{"it is not a file"}
+	}
+	var problems []string
+	if info.Mode()&0o111 == 0 {
+		problems = append(problems, "it is not executable: chmod +x it")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return append(problems, err.Error())
+	}
+	defer f.Close()
+	first, _ := bufio.NewReaderSize(f, 4096).ReadSlice('\n') // a longer line, or none, is judged by what is there
+	switch line := string(first); {
+	case strings.HasPrefix(line, "\x7fELF"):
+	case !strings.HasPrefix(line, "#!"):
+		problems = append(problems, "its first line is no #! line: begin with #!/bin/sh, or the path of another interpreter")
+	case strings.HasSuffix(line, "\r\n"):
+		problems = append(problems, `its first line ends in a carriage return, and the kernel would look for an interpreter of that name: save it with Unix line ends`)
+	case !strings.HasPrefix(strings.TrimSpace(line[2:]), "/"):
+		problems = append(problems, "its #! line names no absolute path")
+	}
+	return problems
+}
+
+var optionUse = regexp.MustCompile(`\bOPT_([A-Z][A-Z0-9_]*)\b`)
+
+// undeclared returns the options that start uses and module.yaml does not know.
+func undeclared(dir string, spec module.Spec) []string {
+	text, err := os.ReadFile(filepath.Join(dir, module.Start))
+	if err != nil || strings.HasPrefix(string(text), "\x7fELF") {
+		return nil
+	}
+	var names []string
+	for _, m := range optionUse.FindAllStringSubmatch(string(text), -1) {
+		name := strings.ToLower(m[1])
+		if _, ok := spec.Options[name]; !ok && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

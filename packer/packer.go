@@ -1,0 +1,221 @@
+// Package packer makes start-up bundles: from a personality or a folder of
+// modules to one sealed file and its key.
+package packer
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/module"
+	"startup-bundle/internal/secret"
+	"startup-bundle/packer/source"
+	"strconv"
+	"time"
+)
+
+// Options say what to pack and how.
+type Options struct {
+	Source   string // a personality file or a folder of modules
+	Modules  string // the modules folder; empty: modules/ beside the personality or above it
+	Output   string // the bundle file; replaced whole or not at all
+	Seal     Seal
+	Version  string                  // of the packer, for the manifest
+	Progress func(done, total int64) // bytes of module content; may be nil
+}
+
+// Result says what Pack made.
+type Result struct {
+	Bundle        string          `json:"bundle"`
+	Name          string          `json:"name"`
+	Bytes         int64           `json:"bytes"`          // of the bundle file
+	SHA256        string          `json:"sha256"`         // of the bundle file, hex
+	ContentDigest string          `json:"content_digest"` // of the tar inside, sha256:hex
+	Unpacked      int64           `json:"unpacked_bytes"` // of all files inside
+	Files         int64           `json:"files"`          // entries inside
+	Modules       []bundle.Module `json:"modules"`        // in running order, secrets redacted
+	KeyFile       string          `json:"key_file"`       // written, if a key was made
+	Recipients    []string        `json:"recipients"`     // age public keys it was sealed for
+	Format        string          `json:"format"`         // age or openssl
+}
+
+// Pack makes a bundle:
+//
+//  1. read the personality, find its modules, resolve their options
+//  2. read every file once, for the digests that the manifest holds
+//  3. settle the key
+//  4. write archive → compression → encryption → a temporary file
+//  5. write the key file, give the bundle its name
+//
+// When it fails, no bundle and no key file is left behind, and one that was
+// there before is as it was.
+func Pack(ctx context.Context, o Options) (*Result, error) {
+	plan, err := Plan(o.Source, o.Modules)
+	if err != nil {
+		return nil, err
+	}
+	key, err := o.Seal.settle()
+	if err != nil {
+		return nil, err
+	}
+	archive := plan.archive(o.Version, o.Seal.Format)
+	if archive.ModTime, err = sourceDateEpoch(); err != nil {
+		return nil, err
+	}
+	out, err := newOutput(o.Output)
+	if err != nil {
+		return nil, err
+	}
+	defer out.abandon()
+	sealed, err := key.seal(out)
+	if err != nil {
+		return nil, err
+	}
+	content, err := archive.Write(&meter{ctx: ctx, w: sealed, total: plan.bytes(), report: o.Progress})
+	if err != nil {
+		return nil, err
+	}
+	if err := sealed.Close(); err != nil {
+		return nil, fmt.Errorf("seal bundle: %w", err)
+	}
+	if err := key.save(); err != nil {
+		return nil, err
+	}
+	if err := out.commit(); err != nil {
+		return nil, key.unsave(err)
+	}
+	return &Result{
+		Bundle: o.Output, Name: plan.Personality.Name, Bytes: out.n, SHA256: out.sum(), ContentDigest: content,
+		Unpacked: archive.Manifest.Bytes, Files: archive.Manifest.Files, Modules: redact(archive.Manifest.Modules),
+		KeyFile: key.file, Recipients: key.recipients, Format: key.format,
+	}, nil
+}
+
+// Planned is a personality with its modules found, read and checked.
+type Planned struct {
+	Personality Personality
+	Modules     []PlannedModule
+	Lib         []byte // the collection's shell library; nil: none
+}
+
+// PlannedModule is one module that will be packed.
+type PlannedModule struct {
+	bundle.Module
+	Tree *bundle.Tree
+}
+
+// Plan reads a personality or a folder of modules, and all their files.
+func Plan(src, modules string) (*Planned, error) {
+	p, folders, err := load(src, modules)
+	if err != nil {
+		return nil, err
+	}
+	plan := &Planned{Personality: p}
+	if plan.Lib, err = source.Lib(folders.Modules); err != nil {
+		return nil, err
+	}
+	taken := map[string]bool{}
+	for _, use := range p.Modules {
+		m, err := planModule(use, folders)
+		if err != nil {
+			return nil, err
+		}
+		if taken[m.Name] {
+			return nil, fmt.Errorf("module %s is there twice: give the second another name with as:", m.Name)
+		}
+		taken[m.Name] = true
+		plan.Modules = append(plan.Modules, m)
+	}
+	return plan, nil
+}
+
+// archive lays the plan out. For the shell recipe, which runs folders in the
+// order of their names, the folders are numbered where that order is another.
+func (p *Planned) archive(version, format string) *bundle.Archive {
+	a := &bundle.Archive{
+		Manifest: bundle.Manifest{Name: p.Personality.Name, Packer: version, OnFailure: p.Personality.OnFailure},
+		Trees:    map[string]*bundle.Tree{},
+		Lib:      p.Lib,
+		ShellEnv: format == FormatOpenSSL,
+	}
+	number := format == FormatOpenSSL && !p.sorted()
+	for i, m := range p.Modules {
+		if number {
+			m.Dir = fmt.Sprintf("%0*d-%s", len(strconv.Itoa(len(p.Modules))), i+1, m.Name)
+		}
+		a.Manifest.Modules = append(a.Manifest.Modules, m.Module)
+		a.Trees[m.Folder()] = m.Tree
+	}
+	return a
+}
+
+func (p *Planned) sorted() bool {
+	for i := 1; i < len(p.Modules); i++ {
+		if p.Modules[i-1].Name > p.Modules[i].Name {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Planned) bytes() (n int64) {
+	for _, m := range p.Modules {
+		n += m.Tree.Bytes
+	}
+	return n
+}
+
+// sourceDateEpoch reads the time that reproducible builds give everything:
+// https://reproducible-builds.org/specs/source-date-epoch/.
+func sourceDateEpoch() (time.Time, error) {
+	text := os.Getenv("SOURCE_DATE_EPOCH")
+	if text == "" {
+		return time.Time{}, nil
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || seconds < 0 {
+		return time.Time{}, fmt.Errorf("read SOURCE_DATE_EPOCH: %q is not a number of seconds", text)
+	}
+	return time.Unix(seconds, 0), nil
+}
+
+// redact returns modules with the values of secret options hidden.
+func redact(modules []bundle.Module) []bundle.Module {
+	shown := slices.Clone(modules)
+	for i, m := range shown {
+		shown[i].Env = maps.Clone(m.Env)
+		for _, name := range m.Secret {
+			shown[i].Env[name] = secret.Redacted
+		}
+	}
+	return shown
+}
+
+func planModule(use Use, folders source.Folders) (PlannedModule, error) {
+	dir, name, err := folders.Locate(use.Module)
+	if err != nil {
+		return PlannedModule{}, err
+	}
+	m := bundle.Module{Name: name}
+	if use.As != "" {
+		m.Name, m.Uses = use.As, name
+	}
+	if err := module.CheckName(m.Name); err != nil {
+		return PlannedModule{}, fmt.Errorf("%s: %w", dir, err)
+	}
+	spec, err := source.Spec(dir)
+	if err != nil {
+		return PlannedModule{}, fmt.Errorf("module %s: %w", name, err)
+	}
+	m.Version, m.Run, m.Timeout = spec.Version, spec.Run, spec.Timeout
+	if m.Env, m.Secret, err = spec.Resolve(use.Options); err != nil {
+		return PlannedModule{}, fmt.Errorf("module %s: %w", m.Name, err)
+	}
+	tree, err := bundle.Scan(dir)
+	if err != nil {
+		return PlannedModule{}, fmt.Errorf("module %s: %w", m.Name, err)
+	}
+	return PlannedModule{Module: m, Tree: tree}, nil
+}

@@ -1,0 +1,125 @@
+package packer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"startup-bundle/internal/module"
+	"startup-bundle/packer/source"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+)
+
+// Personality is the packer's input: which modules, in which order, with which
+// options.
+type Personality struct {
+	Name      string `yaml:"name"`
+	Modules   []Use  `yaml:"modules"`
+	OnFailure string `yaml:"on_failure"` // stop (default) or continue
+}
+
+// Use is one module of a personality.
+type Use struct {
+	Module  string                   `yaml:"use"`
+	As      string                   `yaml:"as"` // its name in the bundle, where it is not the module's
+	Options map[string]module.Scalar `yaml:"options"`
+}
+
+// UnmarshalYAML also takes a plain module name.
+func (u *Use) UnmarshalYAML(node ast.Node) error {
+	if name, ok := node.(*ast.StringNode); ok {
+		*u = Use{Module: name.Value}
+		return nil
+	}
+	type plain Use
+	return yaml.NodeToValue(node, (*plain)(u), yaml.Strict())
+}
+
+const maxPersonality = 256 << 10
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// ParsePersonality reads a personality strictly. Its error names line and column.
+func ParsePersonality(text []byte) (Personality, error) {
+	var p Personality
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&p); err != nil && !errors.Is(err, io.EOF) {
+		return p, errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+	}
+	switch {
+	case !nameForm.MatchString(p.Name):
+		return p, fmt.Errorf("name: %q: a personality has a name of letters, digits, dots, hyphens and underscores", p.Name)
+	case len(p.Modules) == 0:
+		return p, errors.New("modules: it lists none")
+	}
+	switch p.OnFailure {
+	case "", module.OnFailureStop, module.OnFailureContinue:
+		return p, nil
+	}
+	return p, fmt.Errorf("on_failure is %q: it is %s or %s", p.OnFailure, module.OnFailureStop, module.OnFailureContinue)
+}
+
+// load reads src, a personality file or a folder of modules, and says where its
+// modules are looked up. modules overrides the modules folder, if not empty.
+func load(src, modules string) (Personality, source.Folders, error) {
+	info, err := os.Stat(src)
+	if err != nil {
+		return Personality{}, source.Folders{}, err
+	}
+	if info.IsDir() {
+		return loadFolder(src)
+	}
+	folders := source.Folders{Base: filepath.Dir(src), Modules: modules}
+	if modules == "" {
+		if folders.Modules, err = source.FindModules(folders.Base); err != nil {
+			return Personality{}, folders, err
+		}
+	}
+	f, err := os.Open(src)
+	if err != nil {
+		return Personality{}, folders, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxPersonality+1))
+	if err != nil {
+		return Personality{}, folders, err
+	}
+	if len(text) > maxPersonality {
+		return Personality{}, folders, fmt.Errorf("%s is larger than %d bytes: is it a personality?", src, maxPersonality)
+	}
+	p, err := ParsePersonality(text)
+	if err != nil {
+		return p, folders, fmt.Errorf("%s: %w", src, err)
+	}
+	return p, folders, nil
+}
+
+// loadFolder makes a personality of a folder of modules: all of them, in byte
+// order, as the shell recipe would run them.
+func loadFolder(dir string) (Personality, source.Folders, error) {
+	folders := source.Folders{Base: dir, Modules: dir}
+	names, err := source.All(dir)
+	if err != nil {
+		return Personality{}, folders, err
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return Personality{}, folders, err
+	}
+	p := Personality{Name: filepath.Base(abs)}
+	for _, name := range names {
+		p.Modules = append(p.Modules, Use{Module: name})
+	}
+	switch {
+	case len(names) == 0:
+		return p, folders, fmt.Errorf("%s holds no module: no folder with a file named %s", dir, module.Start)
+	case !nameForm.MatchString(p.Name):
+		p.Name = "bundle"
+	}
+	return p, folders, nil
+}

@@ -1,0 +1,115 @@
+package packer
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
+
+	"filippo.io/age"
+)
+
+// The formats that Pack writes.
+const (
+	FormatAge     = "age"     // format version 1, for the agent
+	FormatOpenSSL = "openssl" // for the shell recipe: no integrity of its own
+)
+
+// Seal says how a bundle is locked. At most one of KeyOut, Passphrase and
+// Recipients is given.
+type Seal struct {
+	Format     string        // FormatAge (also if empty) or FormatOpenSSL
+	KeyOut     string        // make a fresh key and write it to this new file, mode 0600
+	Passphrase secret.String // seal under this passphrase
+	Recipients []string      // seal for these age public keys
+}
+
+// sealing is a settled Seal.
+type sealing struct {
+	format     string
+	seal       func(io.Writer) (io.WriteCloser, error)
+	fresh      secret.String // a key made here, to be saved in file
+	file       string
+	recipients []string
+}
+
+func (s Seal) settle() (*sealing, error) {
+	given := 0
+	for _, is := range []bool{s.KeyOut != "", s.Passphrase.IsSet(), len(s.Recipients) > 0} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		return nil, errors.New("give one of a key file to write, a passphrase, or recipients")
+	}
+	switch s.Format {
+	case "", FormatAge:
+		return s.settleAge()
+	case FormatOpenSSL:
+		return s.settleOpenSSL()
+	}
+	return nil, fmt.Errorf("format %q is neither %s nor %s", s.Format, FormatAge, FormatOpenSSL)
+}
+
+func (s Seal) settleAge() (*sealing, error) {
+	k := &sealing{format: FormatAge, file: s.KeyOut, recipients: s.Recipients}
+	var to []age.Recipient
+	switch {
+	case s.Passphrase.IsSet():
+		r, err := bundle.PassphraseRecipient(s.Passphrase)
+		if err != nil {
+			return nil, err
+		}
+		to = append(to, r)
+	case s.KeyOut != "":
+		id, err := age.GenerateX25519Identity()
+		if err != nil {
+			return nil, fmt.Errorf("make key: %w", err)
+		}
+		k.fresh, k.recipients = secret.New(id.String()), []string{id.Recipient().String()}
+		to = append(to, id.Recipient())
+	}
+	for _, text := range s.Recipients {
+		r, err := bundle.Recipient(text)
+		if err != nil {
+			return nil, err
+		}
+		to = append(to, r)
+	}
+	k.seal = func(w io.Writer) (io.WriteCloser, error) { return bundle.Seal(w, to...) }
+	return k, nil
+}
+
+func (s Seal) settleOpenSSL() (*sealing, error) {
+	k := &sealing{format: FormatOpenSSL, file: s.KeyOut}
+	passphrase := s.Passphrase
+	switch {
+	case len(s.Recipients) > 0:
+		return nil, errors.New("openssl's format knows no recipients: give a passphrase file, or a key file to write")
+	case s.KeyOut != "":
+		k.fresh = secret.New(rand.Text())
+		passphrase = k.fresh
+	}
+	k.seal = func(w io.Writer) (io.WriteCloser, error) { return bundle.SealOpenSSL(w, passphrase) }
+	return k, nil
+}
+
+// save writes the fresh key, if one was made.
+func (k *sealing) save() error {
+	if k.file == "" {
+		return nil
+	}
+	return secret.WriteFile(k.file, k.fresh)
+}
+
+// unsave removes the key file again, after err: without its bundle it is of no use.
+func (k *sealing) unsave(err error) error {
+	if k.file == "" {
+		return err
+	}
+	return errors.Join(err, os.Remove(k.file))
+}

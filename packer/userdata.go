@@ -1,0 +1,77 @@
+package packer
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"startup-bundle/internal/document"
+	"startup-bundle/internal/module"
+	"startup-bundle/internal/secret"
+	"strings"
+	"text/template"
+)
+
+// Userdata returns the text to launch an instance with: the start-up document,
+// at most document.MaxUserdata bytes. It holds the key.
+func Userdata(d document.Document) ([]byte, error) {
+	text, err := d.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	return text, checkSize(text)
+}
+
+//go:embed recipe.sh.tmpl
+var recipe string
+
+// Script returns the shell recipe for an image without the agent: a script for
+// bash, curl, openssl and tar that runs a bundle of FormatOpenSSL. It holds the
+// passphrase.
+func Script(d document.Document) ([]byte, error) {
+	switch {
+	case !d.Key.IsSet():
+		return nil, errors.New("the script needs the passphrase: give --key-file")
+	case strings.HasPrefix(d.Key.Reveal(), "AGE-SECRET-KEY-"):
+		return nil, errors.New("the script opens bundles of --format openssl, which have a passphrase: this key is an age identity")
+	}
+	for _, u := range d.URLs {
+		if p, err := url.Parse(u); err != nil || (p.Scheme != "https" && p.Scheme != "http") {
+			return nil, fmt.Errorf("the script fetches with curl: %s must start with https:// or http://", secret.URL(u))
+		}
+		if strings.HasPrefix(u, "http:") && d.SHA256 == "" {
+			return nil, fmt.Errorf("nothing vouches for a bundle from %s: use https, or pin its digest with --bundle FILE", secret.URL(u))
+		}
+	}
+	t, err := template.New("recipe").Funcs(template.FuncMap{"quote": shellQuote}).Parse(recipe)
+	if err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	err = t.Execute(&b, map[string]any{
+		"URLs": curlQuoted(d.URLs), "SHA256": d.SHA256, "Passphrase": d.Key.Reveal(), "Iterations": d.OpenSSLIterations, "Env": d.Env,
+		"Skipped": module.ExitSkipped, "Continue": d.OnFailure == document.Continue,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []byte(b.String()), checkSize([]byte(b.String()))
+}
+
+func checkSize(text []byte) error {
+	if len(text) > document.MaxUserdata {
+		return fmt.Errorf("the userdata is %d bytes, and EC2 takes at most %d: shorten env or the list of URLs", len(text), document.MaxUserdata)
+	}
+	return nil
+}
+
+func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// curlQuoted makes URLs fit for a quoted string of a curl configuration.
+func curlQuoted(urls []string) []string {
+	quoted := make([]string, len(urls))
+	for i, u := range urls {
+		quoted[i] = strings.NewReplacer(`"`, "%22", `\`, "%5C").Replace(u)
+	}
+	return quoted
+}
