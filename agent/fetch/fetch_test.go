@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"startup-bundle/agent/fetch"
 	"strings"
 	"testing"
 	"time"
-
-	"startup-bundle/agent/fetch"
 )
 
 func TestAFileOfAnySizeArrivesWhole(t *testing.T) {

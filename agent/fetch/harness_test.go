@@ -10,6 +10,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"startup-bundle/agent/fetch"
+	"startup-bundle/agent/transport"
 	"strings"
 	"sync"
 	"testing"
@@ -17,9 +19,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"startup-bundle/agent/fetch"
-	"startup-bundle/agent/transport"
 )
 
 const mirrorURL = "http://mirror.example/web.bundle"

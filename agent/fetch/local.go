@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
-
 	"startup-bundle/agent/transport"
+	"syscall"
 )
 
 // local is a file of this machine.

@@ -2,9 +2,8 @@ package fetch
 
 import (
 	"context"
-	"time"
-
 	"startup-bundle/agent/transport"
+	"time"
 )
 
 // patience counts the failures of one thing in a row and says when to stop.

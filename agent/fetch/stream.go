@@ -8,12 +8,11 @@ import (
 	"hash"
 	"io"
 	"net/url"
+	"startup-bundle/internal/secret"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
-
-	"startup-bundle/internal/secret"
 )
 
 // Stream is one file, read front to back. Its bytes arrive on goroutines of its

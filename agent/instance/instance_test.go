@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"startup-bundle/agent/instance"
+	"startup-bundle/internal/imdstest"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,9 +16,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
-
-	"startup-bundle/agent/instance"
-	"startup-bundle/internal/imdstest"
 )
 
 const text = "#startup-bundle\nurl: https://b.example/w\n"
@@ -92,7 +91,8 @@ func TestUserdataIsPatient(t *testing.T) {
 		"no answer to requests for 30 s": {nil, []imdstest.Fault{{For: 30 * time.Second, Do: imdstest.Stall}}, 36 * time.Second},
 		"503 for 30 s":                   {nil, []imdstest.Fault{{For: 30 * time.Second, Do: imdstest.Status(503)}}, 31 * time.Second},
 		"503 for a minute, on and off": {nil, []imdstest.Fault{
-			{Requests: 20, Do: imdstest.Status(503)}, {Requests: 1, Path: userdata, Do: imdstest.Reset},
+			{Requests: 20, Do: imdstest.Status(503)},
+			{Requests: 1, Path: userdata, Do: imdstest.Reset},
 			{For: time.Minute, Do: imdstest.Status(503)},
 		}, 61 * time.Second},
 		"429":                      {nil, []imdstest.Fault{{Requests: 5, Do: imdstest.Status(429)}}, 3 * time.Second},
@@ -164,16 +164,19 @@ func TestUserdataGivesUp(t *testing.T) {
 		after time.Duration
 	}{
 		"disabled": {
-			imdstest.Fault{Do: imdstest.TokenStatus(403)}, instance.ErrDisabled,
+			imdstest.Fault{Do: imdstest.TokenStatus(403)},
+			instance.ErrDisabled,
 			"metadata answered 403 Forbidden to /latest/api/token; enable it", 10 * time.Second,
 		},
 		"storm": {
-			imdstest.Fault{Do: imdstest.Status(503)}, instance.ErrUnreachable,
+			imdstest.Fault{Do: imdstest.Status(503)},
+			instance.ErrUnreachable,
 			"within 2m0s: metadata answered 503 Service Unavailable to /latest/api/token", 2 * time.Minute,
 		},
 		"silence": {imdstest.Fault{Do: imdstest.Stall}, instance.ErrUnreachable, "context deadline exceeded", 2 * time.Minute},
 		"flood": {
-			imdstest.Fault{Do: imdstest.Body(strings.Repeat("x", 1<<20))}, nil,
+			imdstest.Fault{Do: imdstest.Body(strings.Repeat("x", 1<<20))},
+			nil,
 			"longer than 65536 bytes", 0,
 		},
 	}

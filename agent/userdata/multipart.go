@@ -11,9 +11,8 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/textproto"
-	"strings"
-
 	"startup-bundle/internal/document"
+	"strings"
 )
 
 const (

@@ -1,9 +1,8 @@
 package userdata_test
 
 import (
-	"testing"
-
 	"startup-bundle/agent/userdata"
+	"testing"
 )
 
 func TestParseKinds(t *testing.T) {

@@ -1,0 +1,117 @@
+// Package agent boots an instance: it learns from userdata which bundle to take
+// on, fetches and opens it, and runs its modules in order.
+package agent
+
+import (
+	"context"
+	"errors"
+	"os/signal"
+	"startup-bundle/agent/fetch"
+	"startup-bundle/agent/instance"
+	"startup-bundle/agent/journal"
+	"startup-bundle/agent/record"
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/document"
+	"startup-bundle/internal/secret"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Config is what an Agent is made from.
+type Config struct {
+	Paths    Paths
+	Userdata string           // a file to read instead of instance metadata; metadata is then not asked at all
+	Limits   bundle.Limits    // of the bundle
+	Version  string           // of this program
+	Journal  *journal.Journal // stays the caller's to close
+	Metadata *instance.Client // stays the caller's to close
+	Fetch    *fetch.Client
+}
+
+// Agent runs once.
+type Agent struct {
+	Config
+	log  *zap.Logger
+	run  *record.Run        // the record of this run, nil until the userdata is read
+	who  instance.Identity  // zero where metadata is not asked
+	doc  *document.Document // what the userdata says
+	have *bundle.Contents   // the unpacked bundle
+	sync chan error         // gives one value once the bundle is on disk; nil: nothing to wait for
+}
+
+// New returns an agent.
+func New(c Config) *Agent { return &Agent{Config: c, log: c.Journal.Logger} }
+
+// Run boots the instance:
+//
+//  1. hold the lock, so that one agent runs at a time
+//  2. userdata → identity and document; from the record: begin, go on, or nothing to do
+//  3. key
+//  4. bundle: fetch → verify → decrypt → unpack, in one pipeline; then whole, or not there
+//  5. modules, in order, each recorded before and after
+//  6. report
+//
+// It returns the exit code. What went wrong is by then in the log's last line
+// and in the record.
+func (a *Agent) Run(ctx context.Context) Code {
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	began := time.Now()
+	a.log.Info("agent started", zap.String("version", a.Version))
+	unlock, err := a.lock()
+	if err != nil {
+		return a.end(ctx, began, err)
+	}
+	defer unlock()
+
+	err = a.learn(ctx)
+	if errors.Is(err, errNothingToDo) {
+		a.log.Info("agent ended", zap.Int("exit_code", int(CodeDone)), zap.Duration("duration", time.Since(began)))
+		return CodeDone
+	}
+	if err != nil {
+		return a.end(ctx, began, err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, a.doc.Timeout, errDeadline)
+	defer cancel()
+	if a.have == nil {
+		var key secret.String
+		if key, err = a.key(ctx); err == nil {
+			err = a.bundle(ctx, key)
+		}
+	}
+	if err == nil {
+		err = a.modules(ctx)
+	}
+	return a.end(ctx, began, err)
+}
+
+// untilSignal returns a context that ends, with its cause, at the first SIGINT
+// or SIGTERM. A second one ends the program at once.
+func (a *Agent) untilSignal(ctx context.Context) (context.Context, func()) {
+	signaled, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	ctx, cancel := context.WithCancelCause(ctx)
+	unhook := context.AfterFunc(signaled, func() {
+		cancel(errInterrupted)
+		stop()
+	})
+	return ctx, func() { unhook(); stop(); cancel(nil) }
+}
+
+// phase logs one start and one end line around f, and records the phase.
+func (a *Agent) phase(name string, f func(log *zap.Logger) error) error {
+	log := a.log.With(zap.String(journal.KeyPhase, name))
+	began := time.Now()
+	log.Info("phase started")
+	if a.run != nil {
+		a.run.Phase = name
+		a.publish(a.run)
+	}
+	if err := f(log); err != nil {
+		return err
+	}
+	log.Info("phase ended", zap.Duration("duration", time.Since(began)))
+	return nil
+}

@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"startup-bundle/agent/fetch"
+	"startup-bundle/agent/record"
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// bundle fetches, verifies, decrypts and unpacks the bundle, in one pipeline.
+// Afterwards have is set and recorded; or nothing of the bundle is on the disk.
+func (a *Agent) bundle(ctx context.Context, key secret.String) error {
+	return a.phase(PhaseBundle, func(log *zap.Logger) error {
+		for {
+			err := a.fetchAndUnpack(ctx, log, key)
+			if !fetch.Restartable(err) || ctx.Err() != nil {
+				return err
+			}
+			log.Warn("starting the bundle over", zap.Error(err))
+		}
+	})
+}
+
+func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, key secret.String) error {
+	began := time.Now()
+	stream, err := a.Fetch.Open(ctx, fetch.Request{URLs: a.doc.URLs, SHA256: a.doc.SHA256})
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	url := secret.URL(stream.URL())
+	reader, err := bundle.Open(stream, bundle.Key{Secret: key, Iterations: a.doc.OpenSSLIterations})
+	if err != nil {
+		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, err)
+	}
+	defer reader.Close()
+	by, err := vouch(a.doc, stream.Scheme(), reader.Kind())
+	if err != nil {
+		return err
+	}
+	contents, err := bundle.Unpack(ctx, reader, a.Paths.Bundle(), a.Limits)
+	if err != nil {
+		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, err)
+	}
+	a.have = contents
+	a.run.Bundle = &record.Bundle{Name: contents.Manifest.Name, SHA256: stream.SHA256(), Bytes: stream.Bytes(), URL: url}
+	log.Info("bundle unpacked", zap.String("bundle", contents.Manifest.Name), zap.Int64("bytes", stream.Bytes()),
+		zap.String("sha256", stream.SHA256()), zap.String("vouched_by", by), zap.String("encryption", string(reader.Kind().Encryption)),
+		zap.Int("modules", len(contents.Manifest.Modules)), zap.String("url", url), zap.Duration("duration", time.Since(began)))
+	for _, folder := range contents.Ignored {
+		log.Warn("folder without a start script ignored", zap.String("folder", folder))
+	}
+	if err := a.plan(); err != nil {
+		return err
+	}
+	if err := a.persist(); err != nil {
+		return err
+	}
+	return a.save()
+}
+
+// persist writes the bundle out to the disk. The modules need not wait for that:
+// until it is done a power cut can leave empty files, which the next start
+// notices by their digests. A bundle made by hand has none, so it is waited for.
+func (a *Agent) persist() error {
+	a.sync = make(chan error, 1)
+	go func(c *bundle.Contents) { a.sync <- c.Sync() }(a.have)
+	if a.have.ByHand {
+		return a.synced()
+	}
+	return nil
+}
+
+// synced waits until the bundle, if there is a new one, is on disk.
+func (a *Agent) synced() error {
+	if a.sync == nil {
+		return nil
+	}
+	err := <-a.sync
+	a.sync = nil
+	if err != nil {
+		return &failure{CodeRecord, err}
+	}
+	return nil
+}
+
+// plan lists the bundle's modules in the record, none of them started.
+func (a *Agent) plan() error {
+	if err := os.MkdirAll(a.Paths.ModuleLogs(), 0o750); err != nil {
+		return fail(CodeRecord, "make log folder: %w", err)
+	}
+	a.run.OnFailure = string(a.doc.OnFailure)
+	a.run.Modules = make([]record.Module, 0, len(a.have.Manifest.Modules))
+	for _, m := range a.have.Manifest.Modules {
+		a.run.Modules = append(a.run.Modules, record.Module{Name: m.Name, State: record.Pending})
+	}
+	return nil
+}

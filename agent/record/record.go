@@ -1,0 +1,185 @@
+// Package record is what the agent durably knows it has done.
+package record
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Version is the major version of the file. Fields may be added within it: an
+// older agent ignores them, a newer one finds them zero.
+const Version = 1
+
+// maxFile bounds what is read back, in bytes.
+const maxFile = 8 << 20
+
+// State says how far a run or a module has come.
+type State string
+
+// The states. A run is never Pending or Skipped.
+const (
+	Pending     State = "pending"
+	Running     State = "running" // found at the next start: the agent was killed, or the machine went down
+	Succeeded   State = "succeeded"
+	Failed      State = "failed"
+	Skipped     State = "skipped"
+	Interrupted State = "interrupted" // by a signal, as at a shutdown
+	Idle        State = "idle"        // the userdata asks for nothing; only in a status, never recorded
+)
+
+// Run is one run: what an instance does about one userdata.
+type Run struct {
+	Version        int        `json:"version"`
+	Agent          string     `json:"agent"` // version of the agent that wrote it
+	InstanceID     string     `json:"instance_id"`
+	UserdataSHA256 string     `json:"userdata_sha256"`
+	State          State      `json:"state"`
+	Phase          string     `json:"phase"`              // the current, or the last
+	ExitCode       int        `json:"exit_code"`          // of the agent, once ended
+	Error          string     `json:"error,omitempty"`    // redacted
+	Attempt        int        `json:"attempt"`            // starts of the agent for this run
+	BootID         string     `json:"boot_id,omitempty"`  // of the kernel that ran it last
+	StartedAt      time.Time  `json:"started_at"`         // of the last attempt
+	EndedAt        *time.Time `json:"ended_at,omitempty"` // of the last attempt
+	Bundle         *Bundle    `json:"bundle,omitempty"`   // once it is unpacked and whole
+	OnFailure      string     `json:"on_failure"`         // stop or continue, as resolved
+	Modules        []Module   `json:"modules,omitempty"`  // in running order
+	Reason         string     `json:"reason,omitempty"`   // of Idle, for people
+	NextRetryAt    *time.Time `json:"next_retry_at,omitempty"`
+}
+
+// Bundle is the bundle in the agent's folder.
+type Bundle struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"` // of the file as fetched, hex
+	Bytes  int64  `json:"bytes"`
+	URL    string `json:"url"` // redacted
+}
+
+// Module is what became of one module.
+type Module struct {
+	Name      string     `json:"name"`
+	State     State      `json:"state"`
+	Attempts  int        `json:"attempts"`
+	StartedAt *time.Time `json:"started_at,omitempty"` // of the last attempt
+	EndedAt   *time.Time `json:"ended_at,omitempty"`
+	Seconds   float64    `json:"seconds"` // of the last attempt
+	ExitCode  *int       `json:"exit_code,omitempty"`
+	Signal    string     `json:"signal,omitempty"`
+	Outcome   string     `json:"outcome,omitempty"` // as agent/runner names it
+	Reason    string     `json:"reason,omitempty"`  // for people, what to do
+	Tail      []string   `json:"tail,omitempty"`    // last lines of a failure
+}
+
+// Module returns the named module, nil where there is none. It points into r.
+func (r *Run) Module(name string) *Module {
+	for i := range r.Modules {
+		if r.Modules[i].Name == name {
+			return &r.Modules[i]
+		}
+	}
+	return nil
+}
+
+// public returns r without what only root may read: the modules' output.
+func (r *Run) public() *Run {
+	p := *r
+	p.Modules = append([]Module(nil), r.Modules...)
+	for i := range p.Modules {
+		p.Modules[i].Tail = nil
+	}
+	return &p
+}
+
+// ErrNone means that there is no record.
+var ErrNone = errors.New("there is no record")
+
+// Load reads a record. ErrNone: there is none. A file that is no record is an
+// error that names it, and stays where it is.
+func Load(path string) (*Run, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read record: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read record: %w", err)
+	}
+	r, err := parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("read record %s: %w: to begin anew, move it away", path, err)
+	}
+	return r, nil
+}
+
+func parse(text []byte) (*Run, error) {
+	var r Run
+	switch err := json.Unmarshal(text, &r); {
+	case len(text) > maxFile:
+		return nil, fmt.Errorf("it is larger than %d bytes", maxFile)
+	case err != nil:
+		return nil, fmt.Errorf("it is no JSON: %w", err)
+	case r.Version < 1 || r.Version > Version:
+		return nil, fmt.Errorf("its version is %d, and this agent knows %d", r.Version, Version)
+	}
+	return &r, nil
+}
+
+// Save replaces the file at path: a temporary file beside it, synced, renamed,
+// the folder synced. Whoever reads sees the old record or the new one, whole,
+// also after a power cut. Its mode is 0600.
+func Save(path string, r *Run) error { return save(path, r, 0o600, true) }
+
+// Publish is Save for the copy that everybody may read, mode 0644, without what
+// only root may see. It is not synced: the next boot makes a new one.
+func Publish(path string, r *Run) error { return save(path, r.public(), 0o644, false) }
+
+func save(path string, r *Run, perm fs.FileMode, durable bool) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write record: %w", err)
+	}
+	if err := replace(path, append(text, '\n'), perm, durable); err != nil {
+		return fmt.Errorf("write record: %w", err)
+	}
+	return nil
+}
+
+func replace(path string, text []byte, perm fs.FileMode, durable bool) error {
+	// One fixed name: what a killed agent left is written over by the next, and
+	// the agent's lock keeps two from meeting here.
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, perm)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(perm))
+	if durable {
+		err = errors.Join(err, f.Sync())
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	if !durable {
+		return nil
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

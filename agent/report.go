@@ -1,0 +1,68 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"startup-bundle/agent/journal"
+	"startup-bundle/agent/record"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// end records how the run ended, logs it as the last line, and gives the exit code.
+func (a *Agent) end(ctx context.Context, began time.Time, err error) Code {
+	if syncErr := a.synced(); err == nil {
+		err = syncErr
+	}
+	code := codeOf(ctx, err)
+	fields := []zap.Field{zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(began))}
+	if a.run == nil { // nothing was begun: the record of what was done before stays
+		a.run = a.fresh("")
+		a.conclude(code, err)
+		a.publish(a.run)
+	} else {
+		a.conclude(code, err)
+		if saveErr := a.save(); saveErr != nil && code != CodeRecord {
+			a.log.Error("record not written", zap.Error(saveErr))
+			if code == CodeDone {
+				code, err = CodeRecord, saveErr
+			}
+		}
+	}
+	fields = append(fields, zap.String(journal.KeyPhase, a.run.Phase))
+	switch {
+	case err == nil:
+		a.log.Info("run succeeded", fields...)
+	case code == CodeInterrupted:
+		a.log.Warn("run interrupted: it goes on at the next start", append(fields, zap.Error(err))...)
+	default:
+		a.log.Error("run failed", append(fields, zap.Error(err))...)
+	}
+	return code
+}
+
+func (a *Agent) conclude(code Code, err error) {
+	ended := time.Now().UTC()
+	a.run.EndedAt, a.run.ExitCode = &ended, int(code)
+	switch {
+	case err == nil:
+		a.run.State, a.run.Phase = record.Succeeded, PhaseReport
+	case code == CodeInterrupted:
+		a.run.State, a.run.Error = record.Interrupted, a.Journal.String(err.Error())
+	default:
+		a.run.State, a.run.Error = record.Failed, a.Journal.String(err.Error())
+	}
+}
+
+// publish writes the public copy of the record. It does not matter enough to
+// fail a run.
+func (a *Agent) publish(r *record.Run) {
+	path := a.Paths.Status()
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err = errors.Join(err, record.Publish(path, r)); err != nil {
+		a.log.Debug("status not written", zap.Error(err))
+	}
+}
