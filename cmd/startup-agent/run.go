@@ -1,0 +1,82 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"startup-bundle/agent"
+	"startup-bundle/agent/aws"
+	"startup-bundle/agent/fetch"
+	"startup-bundle/agent/instance"
+	"startup-bundle/agent/journal"
+	"startup-bundle/agent/transport"
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/version"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// exitCodes is the table of the help, of docs/operations.md, and of agent.Code.
+const exitCodes = `Exit codes:
+    0  done, or nothing to do        13  open: wrong key, tampered, truncated
+    1  other                         14  unpack: the archive is refused
+    2  usage                         15  a module failed
+   10  userdata                      16  record or disk
+   11  key                           17  the run's timeout passed
+   12  fetch                        130  interrupted`
+
+func (p *program) runCommand() *cobra.Command {
+	var userdata, caFile string
+	var limits bundle.Limits
+	var debug bool
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Take on the personality that the userdata names; this is what boots the instance",
+		Long: `Run reads the userdata, fetches and opens the start-up bundle named there, and
+runs its modules in order. It is done once for each instance and userdata; a run
+that failed or was cut off goes on with the first module that has not succeeded.
+
+` + exitCodes,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			root, err := filepath.Abs(p.root)
+			if err != nil {
+				return p.failed(agent.CodeOther, err)
+			}
+			paths := agent.Paths{Root: root}
+			level := zapcore.InfoLevel
+			if debug {
+				level = zapcore.DebugLevel
+			}
+			log, err := journal.Open(paths.Log(), p.stderr, level)
+			if err != nil {
+				return p.failed(agent.CodeRecord, err)
+			}
+			defer log.Close()
+			transport, err := transport.New(caFile)
+			if err != nil {
+				return p.failed(agent.CodeUsage, err)
+			}
+			metadata := instance.New(instance.Config{Logger: log.Logger})
+			defer metadata.Close()
+			signed := aws.New(aws.Config{
+				Logger: log.Logger, Transport: transport, Credentials: metadata.Credentials(), Region: metadata.Region,
+			})
+			p.code = agent.New(agent.Config{
+				Paths: paths, Userdata: userdata, Limits: limits, Version: version.String(), Journal: log, Metadata: metadata,
+				Fetch: fetch.New(fetch.Config{
+					Logger: log.With(zap.String(journal.KeyPhase, agent.PhaseBundle)), Transport: transport, AWS: signed,
+				}),
+			}).Run(c.Context())
+			return nil
+		},
+	}
+	c.Flags().StringVar(&userdata, "userdata", "", "read the userdata from this `FILE` and do not ask instance metadata")
+	c.Flags().StringVar(&caFile, "ca-file", os.Getenv("STARTUP_AGENT_CA_FILE"), "trust the certificates in this PEM `FILE` too (also STARTUP_AGENT_CA_FILE)")
+	c.Flags().Int64Var(&limits.Bytes, "max-bytes", bundle.DefaultMaxBytes, "refuse a bundle that unpacks to more bytes")
+	c.Flags().Int64Var(&limits.Files, "max-files", bundle.DefaultMaxFiles, "refuse a bundle of more files")
+	c.Flags().Int64Var(&limits.Ratio, "max-ratio", bundle.DefaultMaxRatio, "refuse a bundle that unpacks to more times its size")
+	c.Flags().BoolVar(&debug, "debug", false, "log every retry")
+	return c
+}
