@@ -4,9 +4,8 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strings"
-
 	"startup-bundle/internal/secret"
+	"strings"
 )
 
 func secretOf(text string) secret.String { return secret.New(text) }

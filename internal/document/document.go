@@ -6,9 +6,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"time"
-
 	"startup-bundle/internal/secret"
+	"time"
 )
 
 const (

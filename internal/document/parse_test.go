@@ -2,14 +2,13 @@ package document_test
 
 import (
 	"errors"
+	"startup-bundle/internal/document"
+	"startup-bundle/internal/secret"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"startup-bundle/internal/document"
-	"startup-bundle/internal/secret"
 )
 
 const (

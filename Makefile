@@ -1,0 +1,87 @@
+# make help lists what there is. Go, make and bash are all that must be there:
+# the rest is installed into .tools by the targets that need it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+export GOTOOLCHAIN ?= local
+export CGO_ENABLED ?= 0
+
+TOOLS := $(CURDIR)/.tools/bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+BUILD := go build -trimpath -ldflags '-s -w -X startup-bundle/internal/version.linked=$(VERSION)'
+GO_FILES := $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum packer/recipe.sh.tmpl
+SHELL_FILES := $(shell git ls-files -co --exclude-standard | xargs -r grep -lE '^\#!.*\b(ba)?sh\b' --include='*' 2>/dev/null | grep -vE '\.(md|tmpl|go|txtar|txt|yaml)$$|^modules/|^Makefile$$')
+FUZZTIME ?= 60s
+
+AGE := $(TOOLS)/age
+GOLANGCI := $(TOOLS)/golangci-lint
+SHFMT := $(TOOLS)/shfmt
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: build/startup-agent build/startup-packer ## build both programs for this machine, into build/
+
+build/startup-agent build/startup-packer: build/%: $(GO_FILES)
+	$(BUILD) -o $@ ./cmd/$*
+
+.PHONY: dist
+dist: ## build static binaries for linux/amd64 and linux/arm64, into dist/
+	for arch in amd64 arm64; do
+	  for program in startup-agent startup-packer; do
+	    GOOS=linux GOARCH=$$arch $(BUILD) -o dist/linux-$$arch/$$program ./cmd/$$program
+	  done
+	done
+	ls -l dist/*/*
+.ONESHELL: dist test cover fuzz lint
+
+.PHONY: demo
+demo: build ## pack a personality and boot it here: no root, no AWS
+	@build/startup-packer rehearse scripts/demo/personality.yaml
+
+.PHONY: test
+test: $(AGE) ## run all tests, with the race detector
+	PATH="$(TOOLS):$$PATH" CGO_ENABLED=$$(command -v gcc >/dev/null && echo 1 || echo 0)
+	race=-race
+	if [ "$$CGO_ENABLED" = 0 ]; then race=; echo "no C compiler: the race detector is left out" >&2; fi
+	export PATH CGO_ENABLED
+	go test $$race ./...
+
+.PHONY: cover
+cover: $(AGE) ## run all tests and print the coverage of agent, packer and internal
+	mkdir -p build
+	PATH="$(TOOLS):$$PATH" go test -coverprofile=build/cover.out -coverpkg=./agent/...,./packer/...,./internal/... ./... >build/cover.log || { cat build/cover.log; exit 1; }
+	go tool cover -func=build/cover.out | tail -n 1
+
+.PHONY: fuzz
+fuzz: ## fuzz each parser of outside bytes for FUZZTIME (60s)
+	for package in $$(go list ./...); do
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do
+	    echo "== $$package $$target"
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package
+	  done
+	done
+
+.PHONY: lint
+lint: $(GOLANGCI) $(SHFMT) ## check formatting, the linters' rules, and the shell scripts
+	$(GOLANGCI) run ./...
+	go mod tidy -diff
+	$(SHFMT) -d -i 2 $(SHELL_FILES)
+	if command -v shellcheck >/dev/null; then shellcheck $(SHELL_FILES); else echo "shellcheck is not here: the shell scripts were only parsed" >&2; fi
+
+.PHONY: clean
+clean: ## remove what was built; the tools stay
+	rm -rf build dist
+
+# Tools, at fixed versions, in a folder of this checkout that git ignores.
+$(GOLANGCI):
+	GOBIN=$(TOOLS) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+$(SHFMT):
+	GOBIN=$(TOOLS) GOFLAGS= go install mvdan.cc/sh/v3/cmd/shfmt@v3.14.1
+$(AGE):
+	GOBIN=$(TOOLS) GOFLAGS= go install filippo.io/age/cmd/age@v1.3.2
