@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"os"
@@ -11,6 +11,7 @@ import (
 	"startup-bundle/agent/transport"
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/version"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -30,6 +31,7 @@ func (p *program) runCommand() *cobra.Command {
 	var userdata, caFile string
 	var limits bundle.Limits
 	var debug bool
+	var patience time.Duration
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Take on the personality that the userdata names; this is what boots the instance",
@@ -58,7 +60,7 @@ that failed or was cut off goes on with the first module that has not succeeded.
 			if err != nil {
 				return p.failed(agent.CodeUsage, err)
 			}
-			metadata := instance.New(instance.Config{Logger: log.Logger})
+			metadata := instance.New(instance.Config{Logger: log.With(zap.String(journal.KeyPhase, agent.PhaseUserdata)), Deadline: patience})
 			defer metadata.Close()
 			signed := aws.New(aws.Config{
 				Logger: log.Logger, Transport: transport, Credentials: metadata.Credentials(), Region: metadata.Region,
@@ -77,6 +79,7 @@ that failed or was cut off goes on with the first module that has not succeeded.
 	c.Flags().Int64Var(&limits.Bytes, "max-bytes", bundle.DefaultMaxBytes, "refuse a bundle that unpacks to more bytes")
 	c.Flags().Int64Var(&limits.Files, "max-files", bundle.DefaultMaxFiles, "refuse a bundle of more files")
 	c.Flags().Int64Var(&limits.Ratio, "max-ratio", bundle.DefaultMaxRatio, "refuse a bundle that unpacks to more times its size")
+	c.Flags().DurationVar(&patience, "metadata-timeout", instance.DefaultDeadline, "wait this long for instance metadata")
 	c.Flags().BoolVar(&debug, "debug", false, "log every retry")
 	return c
 }

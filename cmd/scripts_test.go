@@ -1,0 +1,159 @@
+// Package cmd_test runs both programs as their users do: each file of testdata
+// is a shell-like script with its own files, as testscript defines it.
+package cmd_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	agent "startup-bundle/cmd/startup-agent/cli"
+	packer "startup-bundle/cmd/startup-packer/cli"
+	"startup-bundle/internal/imdstest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"startup-agent":  func() { os.Exit(agent.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
+		"startup-packer": func() { os.Exit(packer.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			// Whatever a script forgets, no program may ask a real metadata service.
+			e.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    exits,
+			"serve":    serve,
+			"metadata": metadata,
+			"flip":     flip,
+			"cut":      cut,
+			"nowhere":  nowhere,
+			"subst":    subst,
+			"setsha":   setsha,
+			"absent":   absent,
+		},
+	})
+}
+
+// exits CODE PROGRAM ARGS…: the program ends with that exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM [ARG]...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := "0"
+	if err != nil {
+		text := err.Error()
+		code = text[strings.LastIndex(text, " ")+1:]
+	}
+	if code != args[0] {
+		ts.Fatalf("exit code %s, want %s", code, args[0])
+	}
+}
+
+// serve DIR: a static file server on loopback, its address in $URL.
+func serve(ts *testscript.TestScript, _ bool, args []string) {
+	s := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[0]))))
+	ts.Defer(s.Close)
+	ts.Setenv("URL", s.URL)
+}
+
+// metadata FILE [TYPE]: instance metadata with the file as userdata; "none"
+// for no userdata. It replaces an earlier one.
+func metadata(ts *testscript.TestScript, _ bool, args []string) {
+	i := imdstest.Sample()
+	if args[0] != "none" {
+		i.Userdata = []byte(ts.ReadFile(args[0]))
+	}
+	if len(args) > 1 {
+		i.ID = args[1]
+	}
+	s, err := imdstest.NewServer(i)
+	ts.Check(err)
+	ts.Defer(s.Close)
+	ts.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", s.URL)
+}
+
+// flip FILE OFFSET: change one byte; a negative offset counts from the end.
+func flip(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	text, err := os.ReadFile(path)
+	ts.Check(err)
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if at < 0 {
+		at += len(text)
+	}
+	text[at] ^= 1
+	ts.Check(os.WriteFile(path, text, 0o600))
+}
+
+// cut FILE N: keep all but the last N bytes.
+func cut(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	info, err := os.Stat(path)
+	ts.Check(err)
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(path, info.Size()-n))
+}
+
+// nowhere TEXT DIR: no file below DIR holds the text, nor do the last
+// command's outputs.
+func nowhere(ts *testscript.TestScript, _ bool, args []string) {
+	text := []byte(args[0])
+	for _, name := range []string{"stdout", "stderr"} {
+		if strings.Contains(ts.ReadFile(name), args[0]) {
+			ts.Fatalf("%s shows %s", name, args[0])
+		}
+	}
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[1]), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if bytes.Contains(content, text) {
+			ts.Fatalf("%s shows %s", path, args[0])
+		}
+		return err
+	}))
+}
+
+// subst FILE: replace $NAME in a file by the environment's.
+func subst(ts *testscript.TestScript, _ bool, args []string) {
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// setsha NAME FILE: the file's sha256 in $NAME.
+func setsha(ts *testscript.TestScript, _ bool, args []string) {
+	sum := sha256.Sum256([]byte(ts.ReadFile(args[1])))
+	ts.Setenv(args[0], hex.EncodeToString(sum[:]))
+}
+
+// absent PATH…: nothing is there.
+func absent(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		if _, err := os.Lstat(ts.MkAbs(name)); err == nil {
+			ts.Fatalf("%s is there", name)
+		}
+	}
+}

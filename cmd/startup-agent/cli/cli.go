@@ -1,0 +1,58 @@
+// Package cli is the command line of startup-agent: flags in, exit code out.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"startup-bundle/agent"
+	"startup-bundle/internal/version"
+
+	"github.com/spf13/cobra"
+)
+
+// Main is the program. It returns the exit code.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	p := &program{stdout: stdout, stderr: stderr}
+	root := p.command()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(stderr, "startup-agent: %v\n", err)
+		if p.code == agent.CodeDone {
+			return int(agent.CodeUsage)
+		}
+	}
+	return int(p.code)
+}
+
+// program is one call of the command.
+type program struct {
+	stdout, stderr io.Writer
+	root           string     // --root
+	code           agent.Code // what a command that began its work ends with
+}
+
+func (p *program) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "startup-agent",
+		Short:         "Boot this instance from the start-up bundle that its userdata names",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.PersistentFlags().StringVar(&p.root, "root", "/", "the folder that all paths are below")
+	root.AddCommand(p.runCommand(), p.statusCommand(), &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run:   func(*cobra.Command, []string) { fmt.Fprintln(p.stdout, "startup-agent", version.String()) },
+	})
+	return root
+}
+
+// failed is what a command returns that began its work and could not end it.
+func (p *program) failed(code agent.Code, err error) error {
+	p.code = code
+	return err
+}

@@ -1,0 +1,117 @@
+// Package cli is the command line of startup-packer: flags in, exit code out.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
+	"startup-bundle/internal/version"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// The exit codes. Where the agent has one for the same trouble, it is the same.
+const (
+	codeOther       = 1
+	codeUsage       = 2
+	codeOpen        = 13
+	codeUnpack      = 14
+	codeSpace       = 16
+	codeInterrupted = 130
+)
+
+// Main is the program, until it ends, or a SIGINT or SIGTERM ends it. It returns
+// the exit code.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	p := &program{stdout: stdout, stderr: stderr}
+	root := p.command()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return p.code
+	}
+	fmt.Fprintf(stderr, "startup-packer: %v\n", err)
+	switch {
+	case ctx.Err() != nil:
+		return codeInterrupted
+	case !p.began:
+		return codeUsage
+	case errors.Is(err, bundle.ErrSpace), errors.Is(err, syscall.ENOSPC):
+		return codeSpace
+	case errors.Is(err, bundle.ErrUnsafe):
+		return codeUnpack
+	case errors.Is(err, bundle.ErrKey), errors.Is(err, bundle.ErrDamaged), errors.Is(err, bundle.ErrFormat):
+		return codeOpen
+	}
+	return codeOther
+}
+
+// program is one call of the command.
+type program struct {
+	stdout, stderr io.Writer
+	began          bool // the arguments were understood
+	code           int
+}
+
+func (p *program) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "startup-packer",
+		Short: "Make start-up bundles from modules",
+		Long: `Startup-packer packs modules into an encrypted start-up bundle, which an
+instance with startup-agent takes on when its userdata names the bundle.
+
+Exit codes: 0 done, 1 failed or findings, 2 usage, 13 open (wrong key, tampered,
+truncated), 14 unpack (the archive is refused), 16 disk, 130 interrupted`,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		PersistentPreRun:  func(*cobra.Command, []string) { p.began = true },
+		DisableAutoGenTag: true,
+	}
+	root.AddCommand(
+		p.packCommand(), p.inspectCommand(), p.unpackCommand(), p.keygenCommand(),
+		p.userdataCommand(), p.rehearseCommand(), p.lintCommand(),
+		&cobra.Command{
+			Use:   "version",
+			Short: "Print the version",
+			Args:  cobra.NoArgs,
+			Run:   func(*cobra.Command, []string) { fmt.Fprintln(p.stdout, "startup-packer", version.String()) },
+		})
+	return root
+}
+
+// printJSON prints a result for programs.
+func (p *program) printJSON(v any) error {
+	e := json.NewEncoder(p.stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// keyFlag adds --key-file, and returns a function that reads it; no flag, no key.
+func keyFlag(c *cobra.Command, usage string) func() (secret.String, error) {
+	var file string
+	c.Flags().StringVar(&file, "key-file", "", usage)
+	return func() (secret.String, error) {
+		if file == "" {
+			return secret.String{}, nil
+		}
+		return secret.ReadFile(file)
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
