@@ -27,7 +27,7 @@ func (p *parser) classify() error {
 		}
 	case isMIME(first):
 		return p.multipart(text)
-	case strings.HasPrefix(first, "#!"):
+	case strings.HasPrefix(first, "#!") && !nearMagic(first):
 		p.warnAboutText(moved)
 		return p.script(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")))
 	case first == document.Magic:
@@ -38,7 +38,7 @@ func (p *parser) classify() error {
 	}
 	if name := foreignByFirstLine(first); name != "" {
 		if hasMagicLine(text) {
-			p.warn(fmt.Sprintf("the userdata holds the line %s, but is %s: use MIME multipart for both (startup-packer userdata --mime)",
+			return p.foreign(name, fmt.Sprintf("the userdata holds the line %s, but is %s: use MIME multipart for both (startup-packer userdata --mime)",
 				document.Magic, name))
 		}
 		return p.foreign(name)
@@ -54,13 +54,11 @@ func (p *parser) unmarked(text []byte) error {
 	if looksLikeDocument(text) {
 		return &Error{"the userdata looks like a start-up document without its first line", firstLineHint}
 	}
-	name := foreignByContent(text)
-	if name == "" {
-		name = "something unknown"
-		p.warn("nothing tells what the userdata is for: a start-up document begins with " + document.Magic +
-			", a script with #! and its interpreter")
+	if name := foreignByContent(text); name != "" {
+		return p.foreign(name)
 	}
-	return p.foreign(name)
+	return p.foreign("something unknown", "nothing tells what the userdata is for: a start-up document begins with "+document.Magic+
+		", a script with #! and its interpreter")
 }
 
 // warnAboutText names the harmless faults of text that is ours.

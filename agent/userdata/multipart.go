@@ -34,6 +34,7 @@ func isMIME(line string) bool {
 type parts struct {
 	documents [][]byte
 	others    int
+	versioned bool // the message has the header that makes it MIME
 	mistyped  bool // a document that was not declared as text/x-startup-bundle
 }
 
@@ -57,6 +58,9 @@ func (p *parser) multipart(text []byte) error {
 	if len(found.documents) == 0 {
 		return p.foreign("a MIME message without a " + document.MIMEType + " part")
 	}
+	if !found.versioned {
+		p.warn("the MIME message has no MIME-Version header: cloud-init needs it to see its parts; add MIME-Version: 1.0")
+	}
 	if found.mistyped {
 		p.warn("the document's part has another content type: declare it as " + document.MIMEType)
 	}
@@ -76,6 +80,7 @@ func (f *parts) message(text []byte) error {
 	if err != nil {
 		return brokenMIME("its headers are not followed by an empty line")
 	}
+	f.versioned = header.Get("MIME-Version") != ""
 	return f.part(header, reader, 0)
 }
 
@@ -101,14 +106,19 @@ func (f *parts) nested(boundary string, body io.Reader, depth int) error {
 	case depth == maxNest:
 		return brokenMIME("it is nested too deep")
 	}
-	reader := multipart.NewReader(body, boundary)
+	text, err := io.ReadAll(body)
+	switch {
+	case err != nil, !bytes.Contains(text, []byte("--"+boundary+"--")):
+		return brokenMIME("it ends before the closing boundary that its Content-Type names")
+	}
+	reader := multipart.NewReader(bytes.NewReader(text), boundary)
 	for {
 		part, err := reader.NextRawPart()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
-			return brokenMIME("it ends before its closing boundary")
+			return brokenMIME("the headers of a part are damaged")
 		}
 		if f.others+len(f.documents) == maxParts {
 			return brokenMIME(fmt.Sprintf("it has more than %d parts", maxParts))
@@ -151,7 +161,7 @@ func decode(encoding string, body io.Reader) ([]byte, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(body, MaxUnpacked+1))
 	if err != nil || len(text) > MaxUnpacked {
-		return nil, brokenMIME("a part does not decode, or ends before the closing boundary")
+		return nil, brokenMIME("a part does not decode")
 	}
 	return bytes.TrimRight(stripBOM(text), "\x00"), nil
 }

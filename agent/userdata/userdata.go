@@ -99,8 +99,10 @@ func (p *parser) parse() error {
 
 func (p *parser) warn(text string) { p.out.Warnings = append(p.out.Warnings, text) }
 
-func (p *parser) foreign(what string) error {
-	p.out.Kind, p.out.Foreign = Foreign, what
+// foreign drops the warnings so far: how others' userdata is written is
+// nothing to us.
+func (p *parser) foreign(what string, warnings ...string) error {
+	p.out.Kind, p.out.Foreign, p.out.Warnings = Foreign, what, warnings
 	return nil
 }
 
