@@ -30,6 +30,11 @@ func observed(ctx context.Context) *observation {
 	return &observation{}
 }
 
+// spoke reports whether the service gave a token, now or before.
+func (o *observation) spoke() bool {
+	return o.token == http.StatusOK || o.token == 0 && o.status != 0
+}
+
 // cause is the reason of a failed attempt, better than the SDK's.
 func (o *observation) cause(err error) error {
 	switch {
@@ -91,7 +96,7 @@ type outcome[T any] struct {
 	value    T
 	err      error
 	endpoint *imds.Client
-	spoke    bool // the endpoint gave a token, so it is the right one
+	spoke    bool // the endpoint gives tokens, so it is the right one
 }
 
 // attempt asks the chosen endpoint, or all at once until one is chosen.
@@ -110,7 +115,7 @@ func attempt[T any](ctx context.Context, c *Client, ask func(context.Context, *i
 			if err != nil {
 				err = seen.cause(err)
 			}
-			outcomes <- outcome[T]{value, err, endpoint, err == nil || seen.token == http.StatusOK}
+			outcomes <- outcome[T]{value, err, endpoint, err == nil || seen.spoke()}
 		}()
 	}
 	var best outcome[T]
@@ -120,6 +125,7 @@ func attempt[T any](ctx context.Context, c *Client, ask func(context.Context, *i
 			c.chosen.Store(o.endpoint)
 			return o.value, o.err
 		}
+		c.chosen.CompareAndSwap(o.endpoint, nil) // all may try again
 		var status *statusError
 		if i == 0 || errors.As(o.err, &status) { // an answer tells more than none
 			best = o

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
-	"startup-bundle/agent/instance"
-	"startup-bundle/internal/imdstest"
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,9 +33,7 @@ type machine struct {
 // between the two.
 func boot(t *testing.T, in imdstest.Instance, wrap func(dial) dial, faults []imdstest.Fault, body func(t *testing.T, m machine)) {
 	t.Helper()
-	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "")
-	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv4")
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "")
+	environment(t, "", "IPv4", "")
 	synctest.Test(t, func(t *testing.T) {
 		server := imdstest.NewPipe(in, faults...)
 		var d dial = server.Dial
@@ -236,6 +233,90 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+func TestIdentityIsAskedOnce(t *testing.T) {
+	boot(t, sample(), nil, nil, func(t *testing.T, m machine) {
+		first, err := m.client.Identity(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		canceled, cancel := context.WithCancel(t.Context())
+		cancel()
+		if again, err := m.client.Identity(canceled); err != nil || again != first {
+			t.Errorf("%v, %v", again, err)
+		}
+	})
+}
+
+func TestRegionIsNeverEmpty(t *testing.T) {
+	in := sample()
+	in.Region = ""
+	boot(t, in, nil, nil, func(t *testing.T, m machine) {
+		if region, err := m.client.Region(t.Context()); region != "" || err == nil {
+			t.Errorf("%q, %v", region, err)
+		}
+	})
+}
+
+func TestIdentityNeedsAnInstanceID(t *testing.T) {
+	in := sample()
+	in.ID = ""
+	boot(t, in, nil, nil, func(t *testing.T, m machine) {
+		id, err := m.client.Identity(t.Context())
+		if !errors.Is(err, instance.ErrUnreachable) || id != (instance.Identity{}) {
+			t.Errorf("%v, %v", id, err)
+		}
+		if region, err := m.client.Region(t.Context()); region != "" || !errors.Is(err, instance.ErrUnreachable) {
+			t.Errorf("%q, %v", region, err)
+		}
+	})
+}
+
+// A caller's own end is not mistaken for the service's.
+func TestCallerGivesUp(t *testing.T) {
+	boot(t, sample(), nil, []imdstest.Fault{{Do: imdstest.Status(503)}}, func(t *testing.T, m machine) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		got, err := m.client.Userdata(ctx)
+		if got != nil || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, instance.ErrUnreachable) {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}
+
+// A patience too short to be sure of none says so.
+func TestShortPatienceIsNeverSure(t *testing.T) {
+	environment(t, "", "IPv4", "")
+	synctest.Test(t, func(t *testing.T) {
+		server := imdstest.NewPipe(imdstest.Sample())
+		defer server.Close()
+		client := instance.New(instance.Config{Logger: zap.NewNop(), Deadline: 3 * time.Second, Dial: server.Dial})
+		defer client.Close()
+		if got, err := client.Userdata(t.Context()); got != nil || !errors.Is(err, instance.ErrUnreachable) {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}
+
+func TestLogIsQuiet(t *testing.T) {
+	faults := []imdstest.Fault{{For: 35 * time.Second, Do: imdstest.Status(503)}}
+	boot(t, sample(), nil, faults, func(t *testing.T, m machine) {
+		if _, err := m.client.Userdata(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, entry := range m.logs.All() {
+			got = append(got, entry.Time.Sub(m.began).Truncate(time.Second).String()+" "+entry.Message)
+		}
+		want := []string{
+			"0s waiting for instance metadata", "10s still waiting for instance metadata", "20s still waiting for instance metadata",
+			"30s still waiting for instance metadata", "35s instance metadata answered",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestCredentials(t *testing.T) {
 	in := imdstest.Sample()
 	in.Role, in.Credentials = "web", imdstest.Credentials{AccessKeyID: "ID", SecretAccessKey: "secret", Token: "token"}
@@ -254,6 +335,36 @@ func TestCredentials(t *testing.T) {
 			_, err := m.client.Credentials().Retrieve(t.Context())
 			if !errors.Is(err, instance.ErrNoRole) || time.Since(m.began) > 11*time.Second {
 				t.Fatalf("%v after %s", err, time.Since(m.began))
+			}
+		})
+	})
+	t.Run("kept, and asked anew before they expire", func(t *testing.T) {
+		var asked []time.Duration
+		began := time.Time{}
+		count := imdstest.Fault{Path: list, Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if began.IsZero() {
+				began = time.Now()
+			}
+			asked = append(asked, time.Since(began).Round(time.Minute))
+			next.ServeHTTP(w, r)
+		}}
+		boot(t, in, nil, []imdstest.Fault{count}, func(t *testing.T, m machine) {
+			for range 24 {
+				if _, err := m.client.Credentials().Retrieve(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(5 * time.Minute)
+			}
+		})
+		if diff := cmp.Diff([]time.Duration{0, 55 * time.Minute, 110 * time.Minute}, asked); diff != "" {
+			t.Error(diff)
+		}
+	})
+	t.Run("storm", func(t *testing.T) {
+		boot(t, in, nil, []imdstest.Fault{{Path: list, Do: imdstest.Status(503)}}, func(t *testing.T, m machine) {
+			_, err := m.client.Credentials().Retrieve(t.Context())
+			if !errors.Is(err, instance.ErrUnreachable) || errors.Is(err, instance.ErrNoRole) {
+				t.Error(err)
 			}
 		})
 	})

@@ -22,8 +22,9 @@ const (
 	// its own base64.
 	MaxUserdata = 16_384
 
-	// MaxSize is how many bytes of text [Parse] accepts.
-	MaxSize = 64 << 10
+	// MaxSize is how many bytes of text [Parse] accepts: the YAML library's
+	// time grows with their square, to half a second here at its worst.
+	MaxSize = 32 << 10
 
 	// MaxURLs is how many mirrors one document may list.
 	MaxURLs = 16

@@ -16,11 +16,15 @@ import (
 // takes seconds over thousands.
 const maxDepth = 16
 
+// maxProblems is how many a person is told of at once.
+const maxProblems = 20
+
 // Parse reads a document: UTF-8 text of at most MaxSize bytes, lines ended by
 // LF or CRLF. The [Magic] line is a comment to it and may be missing: whether
 // text is a document at all is for the caller to know. Defaults are filled in.
 //
-// The error is [Errors]: all the problems, with their places.
+// The error is [Errors]: the problems, with their places; of very many the
+// first 20.
 func Parse(text []byte) (Document, error) {
 	root, problem := parseYAML(text)
 	if problem != nil {
@@ -36,6 +40,9 @@ func Parse(text []byte) (Document, error) {
 			}
 			return a.Column - b.Column
 		})
+		if more := len(r.problems) - maxProblems; more > 0 {
+			r.problems = append(r.problems[:maxProblems], &Error{Problem: fmt.Sprintf("and %d more problems", more)})
+		}
 		return Document{}, r.problems
 	}
 	return r.doc.withDefaults(), nil

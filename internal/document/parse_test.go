@@ -111,6 +111,13 @@ func TestParseKeyIsLiteral(t *testing.T) {
 	}
 }
 
+func TestParseTellsOfTwentyProblems(t *testing.T) {
+	_, err := document.Parse([]byte(head + strings.Repeat("x: y\n", 1000)))
+	if lines := strings.Split(err.Error(), "\n"); len(lines) != 21 || lines[20] != "and 980 more problems" {
+		t.Errorf("%d lines, the last %q", len(lines), lines[len(lines)-1])
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	// Every text carries a secret; no error may show it.
 	const key = "stirringdullroots"
@@ -160,7 +167,7 @@ func TestParseRefuses(t *testing.T) {
 		"control character": {withKey + "# \x1b[31m", "line 4, column 3: the invisible character U+001B is here; remove it"},
 		"zero width":        {withKey + "\ufeff", "line 4, column 1: the invisible character U+FEFF is here; remove it"},
 		"latin-1":           {withKey + "# \xe9", "line 4, column 3: this is not UTF-8 text; save the file as UTF-8"},
-		"too long":          {withKey + strings.Repeat("#", document.MaxSize), "the document has 65614 bytes, more than 65536; put large data into the bundle"},
+		"too long":          {withKey + strings.Repeat("#", document.MaxSize), "the document has 32846 bytes, more than 32768; put large data into the bundle"},
 		"deep brackets":     {withKey + "env: " + strings.Repeat("[", 40), `line 4, column 22: the nesting is too deep; only "url" takes a list, and only "env" names with values`},
 		"deep list":         {withKey + strings.Repeat("- ", 40) + "x", `line 4, column 33: the nesting is too deep; only "url" takes a list, and only "env" names with values`},
 
