@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"startup-bundle/internal/imdstest"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,7 +21,6 @@ import (
 
 	agent "startup-bundle/cmd/startup-agent/cli"
 	packer "startup-bundle/cmd/startup-packer/cli"
-	"startup-bundle/internal/imdstest"
 )
 
 func TestMain(m *testing.M) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"startup-bundle/agent/instance"
+	"startup-bundle/internal/imdstest"
 	"strings"
 	"sync"
 	"syscall"
@@ -13,9 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
-
-	"startup-bundle/agent/instance"
-	"startup-bundle/internal/imdstest"
 )
 
 const (

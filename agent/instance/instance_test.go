@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"startup-bundle/agent/instance"
+	"startup-bundle/internal/imdstest"
 	"strings"
 	"syscall"
 	"testing"

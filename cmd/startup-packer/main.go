@@ -4,7 +4,6 @@ package main
 import (
 	"context"
 	"os"
-
 	"startup-bundle/cmd/startup-packer/cli"
 )
 
