@@ -180,6 +180,18 @@ func TestFollowCatchesUpWithABurst(t *testing.T) {
 	})
 }
 
+func TestFollowBoundsTheBytesOfLongLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := follow(t)
+		log.write(strings.Repeat(strings.Repeat("x", 1023)+"\n", 512)) // twice the burst
+		after(time.Second)
+		if got := len(log.lines()) << 10; got < byteBurst || got > byteBurst+2*byteRate {
+			t.Errorf("%d bytes after a second", got)
+		}
+		log.finish()
+	})
+}
+
 func TestFollowBeginsAgainWhenTheScriptEmptiesItsLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := follow(t)

@@ -222,3 +222,15 @@ func TestRunRefusesAScriptThatMakesNoSense(t *testing.T) {
 		})
 	}
 }
+
+func TestRunReportsWhatIsLeftWhenTheScriptEmptiesItsLog(t *testing.T) {
+	s := script(t, `: >"$1"; echo new`)
+	s.Args = []string{s.Log}
+	if err := os.WriteFile(s.Log, []byte("old old old\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, lines := run(t, s)
+	if want := []string{"new"}; !slices.Equal(got.Tail, want) || !slices.Equal(lines, want) || got.OutputBytes != 4 {
+		t.Errorf("tail %q, lines %q, %d bytes", got.Tail, lines, got.OutputBytes)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,19 +76,9 @@ func lastLines(file *os.File, buf []byte, from, end int64, n int) (start int64, 
 	case n == 0 || start > from && first < len(text):
 		return start + int64(first) + 1, true
 	case start > from:
-		return start + runeStart(text), false
+		return start, false
 	}
 	return start, true
-}
-
-// runeStart skips what is left of a rune whose beginning was cut off.
-func runeStart(text []byte) int64 {
-	for i := 0; i < min(len(text), utf8.UTFMax); i++ {
-		if utf8.RuneStart(text[i]) {
-			return int64(i)
-		}
-	}
-	return 0
 }
 
 // shorten cuts a clean line to tailLine bytes and an ellipsis: its end, or,
