@@ -41,6 +41,12 @@ func (c *Client) Do(ctx context.Context, call Call, in, out any) error {
 	if err != nil {
 		return fmt.Errorf("encode the request to %s: %w", call.Service, err)
 	}
+	if _, err := override(call.Service); err != nil {
+		return err
+	}
+	if call.Region != "" && !isRegion(call.Region) {
+		return fmt.Errorf("call %s: the ARN names no region; check it", call.Action)
+	}
 	trip := &callTrip{client: c, call: call, hash: sum(body)}
 	var last error
 	client := transport.NewClient(trip, 1<<30, c.patient(call, &last))

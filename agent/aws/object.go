@@ -41,7 +41,8 @@ func (c *Client) Object(raw string) (*Object, error) {
 	case o.key == "" || len(o.key) > 1024:
 		return nil, errors.New("it names no key of 1 to 1024 bytes: s3://bucket/key")
 	}
-	return o, nil
+	_, err := override("s3")
+	return o, err
 }
 
 // RoundTrip sends r for the object. An answer other than success has its body read

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"startup-bundle/agent/fetch"
 	"startup-bundle/agent/transport"
@@ -19,75 +18,27 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/fetch"
+	"startup-bundle/agent/transport"
+	"startup-bundle/internal/pipenet"
 )
 
 const mirrorURL = "http://mirror.example/web.bundle"
 
-// network connects a client to handlers by host name, all in memory, so that a
-// synctest bubble's clock governs every wait.
-type network struct {
-	listeners map[string]*pipes
-	transport *http.Transport
-}
+// network is how a client under test reaches the servers of one test.
+type network struct{ transport *http.Transport }
 
-// pipes is a net.Listener of net.Pipe ends.
-type pipes struct {
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }
-
-// newNetwork serves each handler under its host name. A nil handler is a host that
-// never answers a connection. It ends with the test.
-func newNetwork(t *testing.T, hosts map[string]http.Handler) *network {
+func newNetwork(t testing.TB, hosts map[string]http.Handler) *network {
 	t.Helper()
 	rt, err := transport.New("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &network{listeners: map[string]*pipes{}, transport: rt}
-	for host, handler := range hosts {
-		l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
-		n.listeners[host] = l
-		if handler == nil {
-			continue
-		}
-		server := &http.Server{Handler: handler, ErrorLog: nil} //nolint:gosec // in memory
-		go server.Serve(l)                                      //nolint:errcheck // ends with Close
-		t.Cleanup(func() { _ = server.Close() })
-	}
 	rt.Proxy = nil
-	rt.DialContext = n.dial
+	rt.DialContext = pipenet.New(t, hosts)
 	t.Cleanup(rt.CloseIdleConnections)
-	return n
-}
-
-func (n *network) dial(ctx context.Context, _, addr string) (net.Conn, error) {
-	host, _, _ := net.SplitHostPort(addr)
-	l, ok := n.listeners[host]
-	if !ok {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}}
-	}
-	ctx, cancel := context.WithTimeout(ctx, transport.ConnectTimeout)
-	defer cancel()
-	client, server := net.Pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-ctx.Done():
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
-	}
+	return &network{rt}
 }
 
 // payload returns n bytes that no compression or shift leaves alike.
