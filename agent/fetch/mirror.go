@@ -51,8 +51,7 @@ func (c *Client) mirrors(r Request) ([]mirror, error) {
 // mirror returns what p names. Where the digest is pinned, ranges of a file that
 // carries no mark of its own may be joined: the digest finds out.
 func (c *Client) mirror(p place, pinned bool) (mirror, error) {
-	scheme, rest, _ := strings.Cut(p.raw, ":")
-	switch scheme {
+	switch scheme(p.raw) {
 	case "http", "https":
 		u, err := url.Parse(p.raw)
 		if err != nil || u.Host == "" {
@@ -73,7 +72,7 @@ func (c *Client) mirror(p place, pinned bool) (mirror, error) {
 		r.object = object
 		return r, nil
 	case "file":
-		path, ok := strings.CutPrefix(rest, "//")
+		_, path, ok := strings.Cut(p.raw, "://")
 		if ok && filepath.IsAbs(path) {
 			return &local{place: p, path: filepath.Clean(path)}, nil
 		}
@@ -81,6 +80,13 @@ func (c *Client) mirror(p place, pinned bool) (mirror, error) {
 	default:
 		return nil, errors.New("its scheme is not known")
 	}
+}
+
+// scheme returns what stands before raw's first colon, in lower case. The rest need
+// not be a URL: a key of S3 may hold any character.
+func scheme(raw string) string {
+	name, _, _ := strings.Cut(raw, ":")
+	return strings.ToLower(name)
 }
 
 // choose tries the mirrors in turn, round after round, and returns the first that

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"net/url"
-	"startup-bundle/internal/secret"
 	"sync/atomic"
 	"time"
 
@@ -95,14 +93,8 @@ func (s *Stream) Close() error {
 // URL returns the mirror that serves, as the request names it: not redacted.
 func (s *Stream) URL() string { return s.place.raw }
 
-// Scheme returns the scheme of URL: http, https, s3 or file.
-func (s *Stream) Scheme() string {
-	u, err := url.Parse(s.place.raw)
-	if err != nil {
-		return ""
-	}
-	return u.Scheme
-}
+// Scheme returns the scheme of URL in lower case: http, https, s3 or file.
+func (s *Stream) Scheme() string { return scheme(s.place.raw) }
 
 // Size returns the announced size in bytes, or -1 where none is.
 func (s *Stream) Size() int64 { return s.size }
@@ -146,7 +138,7 @@ func (s *Stream) watch(ctx context.Context, log *zap.Logger) {
 func (s *Stream) progress(now, news int64) []zap.Field {
 	rate := float64(news) / progressEvery.Seconds()
 	fields := []zap.Field{
-		zap.String("url", secret.URL(s.place.raw)), zap.Int64("bytes", now), zap.Int64("size", s.size),
+		zap.String("url", s.place.URL), zap.Int64("bytes", now), zap.Int64("size", s.size),
 		zap.Int64("bytes_per_second", int64(rate)),
 	}
 	if s.size >= now && rate > 0 {
