@@ -9,6 +9,7 @@ import (
 	"startup-bundle/agent/fetch"
 	"startup-bundle/agent/instance"
 	"startup-bundle/agent/journal"
+	"startup-bundle/agent/key"
 	"startup-bundle/agent/record"
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/document"
@@ -28,6 +29,7 @@ type Config struct {
 	Journal  *journal.Journal // stays the caller's to close
 	Metadata *instance.Client // stays the caller's to close
 	Fetch    *fetch.Client
+	AWS      key.Caller // asks the key services; nil: there are none
 }
 
 // Agent runs once.
@@ -77,9 +79,9 @@ func (a *Agent) Run(ctx context.Context) Code {
 	ctx, cancel := context.WithTimeoutCause(ctx, a.doc.Timeout, errDeadline)
 	defer cancel()
 	if a.have == nil {
-		var key secret.String
-		if key, err = a.key(ctx); err == nil {
-			err = a.bundle(ctx, key)
+		var found secret.String
+		if found, err = a.key(ctx); err == nil {
+			err = a.bundle(ctx, found)
 		}
 	}
 	if err == nil {

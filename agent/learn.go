@@ -152,13 +152,3 @@ func bootID() string {
 	}
 	return strings.TrimSpace(string(text))
 }
-
-// key resolves the document's key.
-func (a *Agent) key(ctx context.Context) (key secret.String, err error) {
-	err = a.phase(PhaseKey, func(*zap.Logger) error {
-		key, err = a.resolveKey(ctx)
-		a.Journal.Add(key)
-		return err
-	})
-	return key, err
-}

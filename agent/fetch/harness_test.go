@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"startup-bundle/agent/fetch"
 	"startup-bundle/agent/transport"
+	"startup-bundle/internal/pipenet"
 	"strings"
 	"sync"
 	"testing"
@@ -18,10 +19,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"startup-bundle/agent/fetch"
-	"startup-bundle/agent/transport"
-	"startup-bundle/internal/pipenet"
 )
 
 const mirrorURL = "http://mirror.example/web.bundle"

@@ -66,7 +66,7 @@ that failed or was cut off goes on with the first module that has not succeeded.
 				Logger: log.Logger, Transport: transport, Credentials: metadata.Credentials(), Region: metadata.Region,
 			})
 			p.code = agent.New(agent.Config{
-				Paths: paths, Userdata: userdata, Limits: limits, Version: version.String(), Journal: log, Metadata: metadata,
+				Paths: paths, Userdata: userdata, Limits: limits, Version: version.String(), Journal: log, Metadata: metadata, AWS: signed,
 				Fetch: fetch.New(fetch.Config{
 					Logger: log.With(zap.String(journal.KeyPhase, agent.PhaseBundle)), Transport: transport, AWS: signed,
 				}),

@@ -76,7 +76,6 @@ Exit codes: 0 done, 1 failed or findings, 2 usage, 13 open (wrong key, tampered,
 truncated), 14 unpack (the archive is refused), 16 disk, 130 interrupted`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
-		PersistentPreRun:  func(*cobra.Command, []string) { p.began = true },
 		DisableAutoGenTag: true,
 	}
 	root.AddCommand(
@@ -88,6 +87,14 @@ truncated), 14 unpack (the archive is refused), 16 disk, 130 interrupted`,
 			Args:  cobra.NoArgs,
 			Run:   func(*cobra.Command, []string) { fmt.Fprintln(p.stdout, "startup-packer", version.String()) },
 		})
+	for _, c := range root.Commands() {
+		if run := c.RunE; run != nil {
+			c.RunE = func(c *cobra.Command, args []string) error {
+				p.began = true // cobra has checked arguments and flags by now
+				return run(c, args)
+			}
+		}
+	}
 	return root
 }
 
