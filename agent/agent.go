@@ -6,6 +6,11 @@ import (
 	"context"
 	"errors"
 	"os/signal"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
 	"startup-bundle/agent/fetch"
 	"startup-bundle/agent/instance"
 	"startup-bundle/agent/journal"
@@ -14,10 +19,6 @@ import (
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/document"
 	"startup-bundle/internal/secret"
-	"syscall"
-	"time"
-
-	"go.uber.org/zap"
 )
 
 // Config is what an Agent is made from.

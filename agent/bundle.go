@@ -3,13 +3,14 @@ package agent
 import (
 	"context"
 	"os"
+	"time"
+
+	"go.uber.org/zap"
+
 	"startup-bundle/agent/fetch"
 	"startup-bundle/agent/record"
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/secret"
-	"time"
-
-	"go.uber.org/zap"
 )
 
 // bundle fetches, verifies, decrypts and unpacks the bundle, in one pipeline.

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
+
 	"startup-bundle/agent/fetch"
 	"startup-bundle/internal/bundle"
-	"syscall"
 )
 
 // Code is an exit code of the agent. The table in docs/operations.md and the

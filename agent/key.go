@@ -2,10 +2,11 @@ package agent
 
 import (
 	"context"
-	"startup-bundle/agent/key"
-	"startup-bundle/internal/secret"
 
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/key"
+	"startup-bundle/internal/secret"
 )
 
 // key resolves the document's key. No key is no error: there may be nothing to

@@ -5,15 +5,16 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
 	"startup-bundle/agent/record"
 	"startup-bundle/agent/userdata"
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/document"
 	"startup-bundle/internal/secret"
-	"strings"
-	"time"
-
-	"go.uber.org/zap"
 )
 
 // errNothingToDo ends a run that has nothing to run. It is no failure.

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"startup-bundle/agent/record"
 	"syscall"
+
+	"startup-bundle/agent/record"
 )
 
 // lock makes the state folder and takes the lock in it, which the kernel

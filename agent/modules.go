@@ -6,16 +6,17 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
 	"startup-bundle/agent/journal"
 	"startup-bundle/agent/record"
 	"startup-bundle/agent/runner"
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/secret"
-	"strconv"
-	"time"
-
-	"go.uber.org/zap"
 )
 
 // modules runs every module that is not yet done, in order.

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"startup-bundle/agent/journal"
-	"startup-bundle/agent/record"
 	"time"
 
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/journal"
+	"startup-bundle/agent/record"
 )
 
 // end records how the run ended, logs it as the last line, and gives the exit code.

@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"startup-bundle/internal/imdstest"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,6 +20,7 @@ import (
 
 	agent "startup-bundle/cmd/startup-agent/cli"
 	packer "startup-bundle/cmd/startup-packer/cli"
+	"startup-bundle/internal/imdstest"
 )
 
 func TestMain(m *testing.M) {

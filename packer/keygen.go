@@ -2,9 +2,10 @@ package packer
 
 import (
 	"fmt"
-	"startup-bundle/internal/secret"
 
 	"filippo.io/age"
+
+	"startup-bundle/internal/secret"
 )
 
 // Keygen makes an age identity and the recipient to pack for: X25519, or with

@@ -9,10 +9,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
+
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/module"
 	"startup-bundle/packer/source"
-	"strings"
 )
 
 // Finding is one thing that Lint has to say.

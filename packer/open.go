@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
 	"startup-bundle/internal/bundle"
 )
 

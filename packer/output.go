@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
 	"startup-bundle/internal/bundle"
 )
 

@@ -8,12 +8,13 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
+	"time"
+
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/secret"
 	"startup-bundle/packer/source"
-	"strconv"
-	"time"
 )
 
 // Options say what to pack and how.

@@ -8,12 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"startup-bundle/internal/module"
-	"startup-bundle/packer/source"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+
+	"startup-bundle/internal/module"
+	"startup-bundle/packer/source"
 )
 
 // Personality is the packer's input: which modules, in which order, with which

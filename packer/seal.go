@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"startup-bundle/internal/bundle"
-	"startup-bundle/internal/secret"
 
 	"filippo.io/age"
+
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
 )
 
 // The formats that Pack writes.

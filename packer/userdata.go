@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
+	"text/template"
+
 	"startup-bundle/internal/document"
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/secret"
-	"strings"
-	"text/template"
 )
 
 // Userdata returns the text to launch an instance with: the start-up document,

@@ -9,12 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"startup-bundle/agent/transport"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/transport"
 )
 
 // CredentialsProvider is the SDK's, so that its instance role provider fits.

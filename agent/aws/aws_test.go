@@ -8,9 +8,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"startup-bundle/agent/aws"
-	"startup-bundle/agent/transport"
-	"startup-bundle/internal/pipenet"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +18,10 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/aws"
+	"startup-bundle/agent/transport"
+	"startup-bundle/internal/pipenet"
 )
 
 // role hands out credentials and counts how often.

@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"startup-bundle/agent/transport"
 	"strings"
 	"unicode"
+
+	"startup-bundle/agent/transport"
 )
 
 // Limits of what is read from an answer that is an error.

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"startup-bundle/agent/aws"
-	"startup-bundle/agent/transport"
 	"strings"
 	"time"
 	"unicode"
+
+	"startup-bundle/agent/aws"
+	"startup-bundle/agent/transport"
 )
 
 // Kind is what went wrong, for callers that branch and for the log.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"startup-bundle/agent/fetch"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/fetch"
 )
 
 // nth wraps handler so that break gets the request whose number, from 1, it says

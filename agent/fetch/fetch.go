@@ -10,11 +10,12 @@ package fetch
 import (
 	"context"
 	"net/http"
-	"startup-bundle/agent/aws"
-	"startup-bundle/agent/transport"
 	"time"
 
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/aws"
+	"startup-bundle/agent/transport"
 )
 
 const (

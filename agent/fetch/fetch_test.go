@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"context"
 	"net/http"
-	"startup-bundle/agent/fetch"
 	"strings"
 	"testing"
 	"time"
+
+	"startup-bundle/agent/fetch"
 )
 
 func TestAFileOfAnySizeArrivesWhole(t *testing.T) {

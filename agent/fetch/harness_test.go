@@ -9,9 +9,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"startup-bundle/agent/fetch"
-	"startup-bundle/agent/transport"
-	"startup-bundle/internal/pipenet"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +16,10 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/fetch"
+	"startup-bundle/agent/transport"
+	"startup-bundle/internal/pipenet"
 )
 
 const mirrorURL = "http://mirror.example/web.bundle"

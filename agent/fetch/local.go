@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"startup-bundle/agent/transport"
 	"syscall"
+
+	"startup-bundle/agent/transport"
 )
 
 // local is a file of this machine.

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"net/url"
 	"path/filepath"
-	"startup-bundle/agent/transport"
-	"startup-bundle/internal/secret"
 	"strings"
 
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/transport"
+	"startup-bundle/internal/secret"
 )
 
 // mirror is one place that may hold the file.

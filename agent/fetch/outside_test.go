@@ -13,9 +13,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"startup-bundle/agent/aws"
-	"startup-bundle/agent/fetch"
-	"startup-bundle/agent/transport"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +22,10 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"startup-bundle/agent/aws"
+	"startup-bundle/agent/fetch"
+	"startup-bundle/agent/transport"
 )
 
 func TestARedirectNeverLeavesHTTPS(t *testing.T) {

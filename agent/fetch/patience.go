@@ -2,8 +2,9 @@ package fetch
 
 import (
 	"context"
-	"startup-bundle/agent/transport"
 	"time"
+
+	"startup-bundle/agent/transport"
 )
 
 // patience counts the failures of one thing in a row and says when to stop.

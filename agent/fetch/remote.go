@@ -9,12 +9,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"startup-bundle/agent/aws"
-	"startup-bundle/agent/transport"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/aws"
+	"startup-bundle/agent/transport"
 )
 
 // remote is a file behind HTTP.

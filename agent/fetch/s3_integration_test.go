@@ -9,10 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
-	"startup-bundle/agent/aws"
-	"startup-bundle/agent/fetch"
-	"startup-bundle/agent/transport"
-	"startup-bundle/internal/daemon"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +16,11 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/aws"
+	"startup-bundle/agent/fetch"
+	"startup-bundle/agent/transport"
+	"startup-bundle/internal/daemon"
 )
 
 // account is somebody the gateway knows, or not.

@@ -8,14 +8,15 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"startup-bundle/agent/fetch"
-	"startup-bundle/agent/transport"
-	"startup-bundle/internal/daemon"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/fetch"
+	"startup-bundle/agent/transport"
+	"startup-bundle/internal/daemon"
 )
 
 type toxic struct {

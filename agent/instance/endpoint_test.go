@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"startup-bundle/agent/instance"
-	"startup-bundle/internal/imdstest"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,6 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/instance"
+	"startup-bundle/internal/imdstest"
 )
 
 const (

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"startup-bundle/agent/instance"
-	"startup-bundle/internal/imdstest"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +15,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"startup-bundle/agent/instance"
+	"startup-bundle/internal/imdstest"
 )
 
 const text = "#startup-bundle\nurl: https://b.example/w\n"

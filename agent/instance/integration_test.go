@@ -13,12 +13,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"startup-bundle/agent/instance"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap/zaptest"
+
+	"startup-bundle/agent/instance"
 )
 
 const (

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
-	"startup-bundle/internal/secret"
 	"strings"
 	"sync"
 
 	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
+
+	"startup-bundle/internal/secret"
 )
 
 // minSecret is the shortest text that is replaced, in bytes. To replace shorter

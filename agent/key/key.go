@@ -10,12 +10,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"startup-bundle/agent/aws"
-	"startup-bundle/internal/secret"
 	"strings"
 	"syscall"
 
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/aws"
+	"startup-bundle/internal/secret"
 )
 
 const (

@@ -7,15 +7,16 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"startup-bundle/agent/aws"
-	"startup-bundle/agent/key"
-	"startup-bundle/internal/secret"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"startup-bundle/agent/aws"
+	"startup-bundle/agent/key"
+	"startup-bundle/internal/secret"
 )
 
 const hidden = "stirringdullroots"

@@ -5,16 +5,17 @@ package key_test
 import (
 	"context"
 	"net"
-	"startup-bundle/agent/aws"
-	"startup-bundle/agent/key"
-	"startup-bundle/agent/transport"
-	"startup-bundle/internal/daemon"
 	"strings"
 	"testing"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"go.uber.org/zap"
+
+	"startup-bundle/agent/aws"
+	"startup-bundle/agent/key"
+	"startup-bundle/agent/transport"
+	"startup-bundle/internal/daemon"
 )
 
 type role struct{}

@@ -4,9 +4,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"startup-bundle/agent/runner"
 	"testing"
 	"time"
+
+	"startup-bundle/agent/runner"
 )
 
 // BenchmarkCapture compares Run with the shell's plain redirection of the same

@@ -1,11 +1,12 @@
 package runner_test
 
 import (
-	"startup-bundle/agent/runner"
 	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"startup-bundle/agent/runner"
 )
 
 func TestClean(t *testing.T) {

@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"startup-bundle/agent/runner"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"startup-bundle/agent/runner"
 )
 
 func TestOutputOfAnySizeAndKindIsKeptWhole(t *testing.T) {

@@ -7,11 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"startup-bundle/agent/runner"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"startup-bundle/agent/runner"
 )
 
 func TestPlantedLogIsRefusedAndNothingRuns(t *testing.T) {

@@ -6,11 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"startup-bundle/agent/runner"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"startup-bundle/agent/runner"
 )
 
 // agentVariable makes this test binary an agent that runs one Script in JSON.

@@ -4,12 +4,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"startup-bundle/agent/runner"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"startup-bundle/agent/runner"
 )
 
 // script returns a Script for a shell script that has body.

@@ -6,12 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"startup-bundle/agent/runner"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"startup-bundle/agent/runner"
 )
 
 // fifo makes a FIFO in the script's folder, where it is called name.

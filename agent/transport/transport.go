@@ -12,10 +12,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"startup-bundle/internal/secret"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"startup-bundle/internal/secret"
 )
 
 // Limits of one request. The body has no limit here: whoever reads it watches it.

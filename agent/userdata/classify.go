@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"startup-bundle/internal/document"
 	"strings"
 	"unicode/utf8"
+
+	"startup-bundle/internal/document"
 )
 
 const firstLineHint = `make ` + document.Magic + ` the first line, exactly so, and alone on it`

@@ -11,8 +11,9 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/textproto"
-	"startup-bundle/internal/document"
 	"strings"
+
+	"startup-bundle/internal/document"
 )
 
 const (

@@ -3,11 +3,12 @@ package userdata_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"startup-bundle/agent/userdata"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"startup-bundle/agent/userdata"
 )
 
 func TestParse(t *testing.T) {

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"os"
+
 	"startup-bundle/cmd/startup-packer/cli"
 )
 

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"startup-bundle/internal/secret"
 	"strconv"
 	"strings"
 	"sync/atomic"
 
 	"filippo.io/age"
+
+	"startup-bundle/internal/secret"
 )
 
 const (

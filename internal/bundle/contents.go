@@ -9,8 +9,9 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"startup-bundle/internal/module"
 	"strings"
+
+	"startup-bundle/internal/module"
 )
 
 // Contents is an unpacked bundle.

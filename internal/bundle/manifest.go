@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
-	"startup-bundle/internal/module"
 	"strings"
 	"time"
+
+	"startup-bundle/internal/module"
 )
 
 // Manifest is bundle.json: which modules run, in which order, with what.

@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"startup-bundle/internal/secret"
 	"strconv"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
+
+	"startup-bundle/internal/secret"
 )
 
 // Encryption names the outer layer of a bundle.

@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"startup-bundle/internal/secret"
 	"strings"
 
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
+
+	"startup-bundle/internal/secret"
 )
 
 // Seal returns a writer that takes tar bytes and writes a bundle of format

@@ -4,8 +4,9 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"startup-bundle/internal/secret"
 	"strings"
+
+	"startup-bundle/internal/secret"
 )
 
 func secretOf(text string) secret.String { return secret.New(text) }

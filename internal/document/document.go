@@ -6,8 +6,9 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"startup-bundle/internal/secret"
 	"time"
+
+	"startup-bundle/internal/secret"
 )
 
 const (

@@ -4,13 +4,14 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"startup-bundle/internal/document"
-	"startup-bundle/internal/secret"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"startup-bundle/internal/document"
+	"startup-bundle/internal/secret"
 )
 
 func TestMarshal(t *testing.T) {

@@ -2,13 +2,14 @@ package document_test
 
 import (
 	"errors"
-	"startup-bundle/internal/document"
-	"startup-bundle/internal/secret"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"startup-bundle/internal/document"
+	"startup-bundle/internal/secret"
 )
 
 const (

@@ -5,11 +5,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"startup-bundle/internal/imdstest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"startup-bundle/internal/imdstest"
 )
 
 const ttl = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"

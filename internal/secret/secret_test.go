@@ -3,9 +3,10 @@ package secret_test
 import (
 	"encoding/json"
 	"fmt"
-	"startup-bundle/internal/secret"
 	"strings"
 	"testing"
+
+	"startup-bundle/internal/secret"
 )
 
 const text = "stirringdullroots"

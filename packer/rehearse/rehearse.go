@@ -13,12 +13,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
+	"time"
+
 	"startup-bundle/internal/document"
 	"startup-bundle/internal/imdstest"
 	"startup-bundle/internal/secret"
 	"startup-bundle/packer"
-	"syscall"
-	"time"
 )
 
 // Options say what to rehearse and where.

@@ -9,8 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"startup-bundle/internal/module"
 	"strings"
+
+	"startup-bundle/internal/module"
 )
 
 // Folders says where names are looked up.

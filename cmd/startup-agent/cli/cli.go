@@ -5,10 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"startup-bundle/agent"
-	"startup-bundle/internal/version"
 
 	"github.com/spf13/cobra"
+
+	"startup-bundle/agent"
+	"startup-bundle/internal/version"
 )
 
 // Main is the program. It returns the exit code.

@@ -3,6 +3,12 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
 	"startup-bundle/agent"
 	"startup-bundle/agent/aws"
 	"startup-bundle/agent/fetch"
@@ -11,11 +17,6 @@ import (
 	"startup-bundle/agent/transport"
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/version"
-	"time"
-
-	"github.com/spf13/cobra"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 )
 
 // exitCodes is the table of the help, of docs/operations.md, and of agent.Code.

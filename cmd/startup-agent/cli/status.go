@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"startup-bundle/agent"
-	"startup-bundle/agent/record"
 
 	"github.com/spf13/cobra"
+
+	"startup-bundle/agent"
+	"startup-bundle/agent/record"
 )
 
 func (p *program) statusCommand() *cobra.Command {

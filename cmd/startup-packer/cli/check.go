@@ -2,11 +2,12 @@ package cli
 
 import (
 	"fmt"
+
+	"github.com/spf13/cobra"
+
 	"startup-bundle/internal/version"
 	"startup-bundle/packer"
 	"startup-bundle/packer/rehearse"
-
-	"github.com/spf13/cobra"
 )
 
 func (p *program) lintCommand() *cobra.Command {

@@ -9,13 +9,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"startup-bundle/internal/bundle"
-	"startup-bundle/internal/secret"
-	"startup-bundle/internal/version"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
+	"startup-bundle/internal/version"
 )
 
 // The exit codes. Where the agent has one for the same trouble, it is the same.

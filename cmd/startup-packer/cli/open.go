@@ -5,12 +5,13 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"startup-bundle/internal/bundle"
-	"startup-bundle/internal/secret"
-	"startup-bundle/packer"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
+	"startup-bundle/packer"
 )
 
 const openKeyUsage = "the `FILE` that holds the passphrase or the age identity"

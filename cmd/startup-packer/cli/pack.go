@@ -3,13 +3,14 @@ package cli
 import (
 	"fmt"
 	"io"
-	"startup-bundle/internal/secret"
-	"startup-bundle/internal/version"
-	"startup-bundle/packer"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"startup-bundle/internal/secret"
+	"startup-bundle/internal/version"
+	"startup-bundle/packer"
 )
 
 func (p *program) packCommand() *cobra.Command {

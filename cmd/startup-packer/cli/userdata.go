@@ -8,10 +8,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"startup-bundle/internal/document"
-	"startup-bundle/packer"
 
 	"github.com/spf13/cobra"
+
+	"startup-bundle/internal/document"
+	"startup-bundle/packer"
 )
 
 func (p *program) userdataCommand() *cobra.Command {
