@@ -351,7 +351,7 @@ func TestACallIsRepeatedWhileThereIsHope(t *testing.T) {
 		"denied":             {then: refusal(400, "AccessDeniedException"), within: time.Minute, want: []string{"AccessDeniedException (why)", "allow ssm:GetParameter on arn:x"}},
 		"missing":            {then: refusal(400, "ParameterNotFound"), within: time.Minute, want: []string{"ParameterNotFound", "check it"}},
 		"hopeless":           {then: refusal(400, "ValidationException"), within: time.Second, want: []string{"ValidationException"}},
-		"a redirect":         {then: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/a", 307) }, within: time.Minute, want: []string{"307"}},
+		"a redirect":         {then: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/a", http.StatusTemporaryRedirect) }, within: time.Minute, want: []string{"307"}},
 		"no JSON":            {then: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `"hidden`) }, within: time.Second, want: []string{"not JSON"}},
 		"a false region":     {then: ok, region: "evil.example/", within: time.Second, want: []string{"ARN"}},
 	}

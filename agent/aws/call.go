@@ -88,7 +88,7 @@ func (c *Client) patient(call Call, last *error) retryablehttp.CheckRetry {
 	began := time.Now()
 	return func(ctx context.Context, resp *http.Response, err error) (bool, error) {
 		if ctx.Err() != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // Do returns ctx's error itself
 		}
 		again, hopeless := true, false
 		var identity *IdentityError

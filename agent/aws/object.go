@@ -19,7 +19,7 @@ const regionHops = 2
 type Object struct {
 	client               *Client
 	bucket, key, version string
-	region               atomic.Pointer[string] // where the bucket was found to be
+	region               atomic.Pointer[string] // where to ask: the instance's, or where the bucket was found to be
 }
 
 // Object returns the object that raw names: s3://bucket/key or
@@ -72,7 +72,11 @@ func (o *Object) where(r *http.Request) (string, error) {
 	if known := o.region.Load(); known != nil {
 		return *known, nil
 	}
-	return o.client.region(r.Context())
+	home, err := o.client.region(r.Context())
+	if err == nil {
+		o.region.CompareAndSwap(nil, &home)
+	}
+	return home, err
 }
 
 func (o *Object) send(r *http.Request, region string) (*http.Response, error) {
@@ -127,11 +131,9 @@ func escape(path string) string {
 // allow or to check.
 func (o *Object) Explain(resp *http.Response) *Error {
 	e := ReadError(resp)
-	region := "us-east-1"
+	var region string
 	if known := o.region.Load(); known != nil {
 		region = *known
-	} else if home, err := o.client.region(resp.Request.Context()); err == nil {
-		region = home
 	}
 	bucket := "arn:" + partitionOf(region).name + ":s3:::" + o.bucket
 	e.Service, e.Action, e.Resource = "s3", "s3:GetObject", bucket+"/"+o.key

@@ -36,7 +36,6 @@ func upTo(last int64) func(int64) bool { return func(n int64) bool { return n <=
 func only(which int64) func(int64) bool {
 	return func(n int64) bool { return n == which }
 }
-func always(int64) bool { return true }
 
 func status(code int, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -138,6 +137,26 @@ func TestTroubleThatPassesIsWaitedOut(t *testing.T) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 			_, _ = w.Write(data[:4<<20])
 		}))},
+		"only a date, and resets":                   {hosts: one(nth(dated(data), func(n int64) bool { return n%2 == 0 }, cut(dated(data), 1<<20)))},
+		"ranges, but nothing that proves a version": {hosts: one(nth(unmarked(data), only(3), cut(unmarked(data), 1<<20)))},
+		"a chunked body cut behind its last byte": {hosts: one(nth(whole, only(1), func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("ETag", `"v1"`)
+			_, _ = w.Write(data)
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}))},
+		"a chunked body cut in the middle": {hosts: one(nth(whole, only(1), func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("ETag", `"v1"`)
+			_, _ = w.Write(data[:5<<20])
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}))},
+		"a new date on the same bytes": {hosts: one(nth(noRanges(version(data, `"v2"`)), only(1), cut(noRanges(whole), 4<<20)))},
+		"a busy answer that stalls": {hosts: one(nth(whole, only(1), func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		})), within: 2 * time.Minute},
 		"one name of two unknown": {
 			hosts: map[string]http.Handler{"mirror.example": whole},
 			urls:  []string{"http://gone.invalid/web.bundle", mirrorURL}, within: 5 * time.Second,
@@ -173,6 +192,20 @@ func TestTroubleThatPassesIsWaitedOut(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// dated serves data as Go's or Python's file servers do, without an ETag.
+func dated(data []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Now().Add(-time.Hour).Truncate(24*time.Hour), bytes.NewReader(data))
+	}
+}
+
+// unmarked serves ranges of data without saying of which version.
+func unmarked(data []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
 	}
 }
 
@@ -358,7 +391,7 @@ func TestWithoutADeadlineAnHourIsAllowed(t *testing.T) {
 	bubble(t, 10*time.Hour, func(t *testing.T, _ context.Context) {
 		n := newNetwork(t, one(status(503)))
 		began := time.Now()
-		_, _, err := fetchAll(t.Context(), n, fetch.Request{URLs: []string{mirrorURL}})
+		_, _, err := fetchAll(t.Context(), n, fetch.Request{URLs: []string{mirrorURL}}) //nolint:contextcheck // on purpose without a deadline
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Hour {
 			t.Fatalf("after %s: %v", time.Since(began), err)
 		}

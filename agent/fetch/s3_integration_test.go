@@ -81,7 +81,7 @@ func (g *gateway) put(t *testing.T, path, query string, body []byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // a test
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("put %s: %s", path, resp.Status)
 	}

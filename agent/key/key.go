@@ -47,7 +47,7 @@ type Deps struct {
 var (
 	ErrBoth    = errors.New("key and key_from are both given; keep one")
 	ErrUnknown = errors.New("key_from is not one of file:/path ssm:name secretsmanager:name kms:ciphertext")
-	errNoAWS   = errors.New("there is no instance role here to ask AWS with; use key, or key_from: file:")
+	errNoAWS   = errors.New("there is no instance role here to ask AWS with; use key, or key_from with a file")
 )
 
 // Resolve returns the key that s names, without the newline at its end. Where s

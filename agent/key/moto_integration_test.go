@@ -54,13 +54,13 @@ func TestKeysOfRealServices(t *testing.T) {
 	var (
 		none   struct{}
 		stored struct{ ARN string }
-		made   struct{ KeyMetadata struct{ KeyId string } }
+		made   struct{ KeyMetadata struct{ KeyID string } }
 		sealed struct{ CiphertextBlob string }
 	)
 	do("ssm", "AmazonSSM.PutParameter", map[string]any{"Name": "/web/key", "Value": hidden, "Type": "SecureString"}, &none)
 	do("secretsmanager", "secretsmanager.CreateSecret", map[string]any{"Name": "web", "SecretString": hidden, "ClientRequestToken": strings.Repeat("x", 32)}, &stored)
 	do("kms", "TrentService.CreateKey", map[string]any{}, &made)
-	do("kms", "TrentService.Encrypt", map[string]any{"KeyId": made.KeyMetadata.KeyId, "Plaintext": []byte(hidden)}, &sealed)
+	do("kms", "TrentService.Encrypt", map[string]any{"KeyId": made.KeyMetadata.KeyID, "Plaintext": []byte(hidden)}, &sealed)
 	for name, from := range map[string]string{
 		"ssm": "ssm:/web/key", "secretsmanager": "secretsmanager:web",
 		"secretsmanager by ARN": "secretsmanager:" + stored.ARN, "kms": "kms:" + sealed.CiphertextBlob,

@@ -107,11 +107,11 @@ func Unreachable(err error) bool {
 // server, say, which a mirror may replace.
 func Transient(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
-		return false, nil
+		return false, nil //nolint:nilerr // the client returns ctx's error itself
 	}
 	if err == nil {
 		return Busy(resp.StatusCode), nil
 	}
 	var redirect *RedirectError
-	return !errors.As(err, &redirect) && !errors.Is(err, errProxy) && !Untrusted(err) && !Unreachable(err), nil
+	return !errors.As(err, &redirect) && !Untrusted(err) && !Unreachable(err), nil
 }

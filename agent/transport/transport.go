@@ -47,7 +47,7 @@ func New(caFile string) (*http.Transport, error) {
 	protocols.SetHTTP1(true)
 	dialer := &net.Dialer{Timeout: ConnectTimeout, KeepAlive: 15 * time.Second}
 	return &http.Transport{
-		Proxy:                  proxy,
+		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:    TLSTimeout,
@@ -74,7 +74,7 @@ func roots(caFile string) (*x509.CertPool, error) {
 	if !info.Mode().IsRegular() || info.Size() > maxCAFile {
 		return nil, fmt.Errorf("read CA file %s: not a regular file of at most %d bytes", caFile, maxCAFile)
 	}
-	pem, err := os.ReadFile(caFile)
+	pem, err := os.ReadFile(caFile) //nolint:gosec // the operator names it
 	if err != nil {
 		return nil, fmt.Errorf("read CA file: %w", err)
 	}
@@ -86,17 +86,6 @@ func roots(caFile string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("read CA file %s: no PEM certificate in it", caFile)
 	}
 	return pool, nil
-}
-
-var errProxy = errors.New("the proxy setting is not a URL; check HTTPS_PROXY and HTTP_PROXY")
-
-// proxy hides the setting when it does not parse: it may hold a password.
-func proxy(r *http.Request) (*url.URL, error) {
-	u, err := http.ProxyFromEnvironment(r)
-	if err != nil {
-		return nil, errProxy
-	}
-	return u, nil
 }
 
 // NewClient returns a client that sends each request over rt at most retries+1
