@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"time"
 
@@ -43,7 +42,7 @@ func askUserdata(ctx context.Context, client *imds.Client) ([]byte, error) {
 		if err != nil || len(text) > 0 {
 			return text, err
 		}
-	} else if err := observed(ctx).cause(err); !answeredWith(err, http.StatusNotFound) {
+	} else if err := observed(ctx).cause(err); !notFound(err) {
 		return nil, err
 	}
 	id, err := askMetadata(ctx, client, "instance-id")
@@ -66,12 +65,11 @@ type Identity struct {
 }
 
 // Identity returns the identity from the instance identity document, and from
-// single metadata values what the document lacks. It asks once per client.
+// single metadata values what the document lacks. Once known
+// it is not asked for again.
 func (c *Client) Identity(ctx context.Context) (Identity, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.identity != nil {
-		return *c.identity, nil
+	if known := c.identity.Load(); known != nil {
+		return *known, nil
 	}
 	type answer struct {
 		Identity
@@ -92,7 +90,7 @@ func (c *Client) Identity(ctx context.Context) (Identity, error) {
 	if err != nil {
 		return Identity{}, fmt.Errorf("get instance identity: %w", err)
 	}
-	c.identity = &got.Identity
+	c.identity.Store(&got.Identity)
 	return got.Identity, nil
 }
 
@@ -105,7 +103,7 @@ func askIdentity(ctx context.Context, client *imds.Client) (id Identity, found b
 			return Identity{}, false, err
 		}
 		id, found = parseIdentity(text)
-	} else if err := observed(ctx).cause(err); !answeredWith(err, http.StatusNotFound) {
+	} else if err := observed(ctx).cause(err); !notFound(err) {
 		return Identity{}, false, err
 	}
 	for path, field := range map[string]*string{
@@ -116,7 +114,7 @@ func askIdentity(ctx context.Context, client *imds.Client) (id Identity, found b
 			continue
 		}
 		*field, err = askMetadata(ctx, client, path)
-		if err != nil && (path == "instance-id" || !answeredWith(err, http.StatusNotFound)) {
+		if err != nil && (path == "instance-id" || !notFound(err)) {
 			return Identity{}, false, err
 		}
 	}
@@ -179,12 +177,12 @@ func (r roleMetadata) GetMetadata(ctx context.Context, in *imds.GetMetadataInput
 		switch {
 		case err == nil:
 			return final
-		case answeredWith(err, http.StatusNotFound):
+		case notFound(err):
 			return settles // a fresh instance profile takes seconds to appear
 		}
 		return again
 	})
-	if answeredWith(err, http.StatusNotFound) && !errors.Is(err, ErrUnreachable) {
+	if notFound(err) && !errors.Is(err, ErrUnreachable) {
 		return nil, fmt.Errorf("%w: %w; attach an instance profile to it", ErrNoRole, err)
 	}
 	if err != nil {

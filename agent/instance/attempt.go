@@ -56,11 +56,10 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("metadata answered %d %s to %s", e.status, http.StatusText(e.status), e.path)
 }
 
-// answeredWith reports whether err is an answer with that status to a request
-// that had a token.
-func answeredWith(err error, status int) bool {
+// notFound reports whether err is a 404 to a request that had a token.
+func notFound(err error) bool {
 	var e *statusError
-	return errors.As(err, &e) && e.status == status && e.path != tokenPath
+	return errors.As(err, &e) && e.status == http.StatusNotFound && e.path != tokenPath
 }
 
 const tokenPath = "/latest/api/token"
@@ -183,7 +182,9 @@ func patiently[T any](
 			}
 		}
 		if v == final {
-			w.end(err)
+			if err == nil {
+				w.end()
+			}
 			return value, err
 		}
 		if !w.pause(ctx, err) {
@@ -236,9 +237,10 @@ func (w *wait) pause(ctx context.Context, err error) bool {
 	}
 }
 
-func (w *wait) end(err error) {
+// end is for success only: an error is returned, and logged by who handles it.
+func (w *wait) end() {
 	if !w.logged.IsZero() {
 		w.log.Info("instance metadata answered",
-			zap.Int("attempt", w.attempts), zap.Duration("duration", time.Since(w.began)), zap.Error(err))
+			zap.Int("attempt", w.attempts), zap.Duration("duration", time.Since(w.began)))
 	}
 }

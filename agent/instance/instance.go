@@ -16,7 +16,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -87,9 +86,7 @@ type Client struct {
 	unusable  error // of the environment; every call returns it
 	http      *http.Client
 	creds     *aws.CredentialsCache
-
-	mu       sync.Mutex
-	identity *Identity // once known
+	identity  atomic.Pointer[Identity] // once known
 }
 
 // New returns a client. It does not connect.

@@ -26,15 +26,15 @@ func (p *parser) classify() error {
 			"the userdata is a bundle, not a document that names one",
 			"put the bundle at a URL, and make the userdata with startup-packer userdata --url URL",
 		}
-	case isMIME(first):
+	case isMIME(text):
 		return p.multipart(text)
-	case strings.HasPrefix(first, "#!") && !nearMagic(first):
+	case strings.HasPrefix(first, "#!") && !document.NearMagic(first):
 		p.warnAboutText(moved)
 		return p.script(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")))
 	case first == document.Magic:
 		p.warnAboutText(moved)
 		return p.document(p.text)
-	case nearMagic(first):
+	case document.NearMagic(first):
 		return &Error{"the first line is almost " + document.Magic, firstLineHint}
 	}
 	if name := foreignByFirstLine(first); name != "" {
@@ -72,25 +72,6 @@ func (p *parser) warnAboutText(moved bool) {
 	}
 }
 
-// nearMagic reports whether line was meant to be the magic line.
-func nearMagic(line string) bool {
-	letters := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' {
-			return r
-		}
-		return -1
-	}, strings.ToLower(line))
-	if len(line) > 64 || strings.Contains(line, "://") {
-		return false
-	}
-	for _, near := range []string{"startupbundle", "startupbunlde", "startubundle", "statupbundle", "startupbundel", "startupbudle", "strartupbundle"} {
-		if strings.HasPrefix(letters, near) {
-			return true
-		}
-	}
-	return strings.HasPrefix(line, "#") && strings.HasPrefix(letters, "startup")
-}
-
 func hasMagicLine(text []byte) bool {
 	for line := range bytes.Lines(text) {
 		if string(bytes.Trim(line, blank)) == document.Magic {
@@ -109,6 +90,9 @@ func looksLikeDocument(text []byte) bool {
 			return false
 		}
 		return object["url"] != nil && object["ignition"] == nil
+	}
+	if !bytes.HasPrefix(text, []byte("url:")) && !bytes.Contains(text, []byte("\nurl:")) {
+		return false
 	}
 	for line := range bytes.Lines(text) {
 		line = bytes.Trim(line, blank)

@@ -21,12 +21,17 @@ const (
 	maxNest  = 4
 )
 
-// isMIME reports whether line is a header that MIME userdata begins with.
-func isMIME(line string) bool {
-	name, _, found := strings.Cut(strings.ToLower(line), ":")
-	switch name {
-	case "content-type", "mime-version", "content-transfer-encoding", "content-disposition", "number-attachments":
-		return found
+// isMIME reports whether text begins with headers, and one of them says that
+// it is a MIME message.
+func isMIME(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		name, _, found := strings.Cut(strings.ToLower(string(line)), ":")
+		if !found || strings.ContainsAny(name, " \t#") {
+			return false
+		}
+		if name == "content-type" || name == "mime-version" {
+			return true
+		}
 	}
 	return false
 }

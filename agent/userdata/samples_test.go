@@ -93,6 +93,8 @@ func plainSamples() []sample {
 		{"magic with two hashes", "#" + document, "error: " + errAlmost, nil},
 		{"magic with a colon", strings.Replace(document, "\n", ":\n", 1), "error: " + errAlmost, nil},
 		{"magic with a comment", strings.Replace(document, "\n", " v1\n", 1), "error: " + errAlmost, nil},
+		{"magic with letters swapped", strings.Replace(document, "startup", "stratup", 1), "error: " + errAlmost, nil},
+		{"magic with letters missing", strings.Replace(document, "startup-bundle", "stattup-bunle", 1), "error: " + errAlmost, nil},
 		{"magic misspelt", strings.Replace(document, "bundle", "bundel", 1), "error: " + errAlmost, nil},
 		{"magic of the agent", strings.Replace(document, "bundle", "agent", 1), "error: " + errAlmost, nil},
 		{"magic as a shebang", strings.Replace(document, "#", "#!", 1), "error: " + errAlmost, nil},
@@ -144,6 +146,8 @@ func foreignSamples() []sample {
 		{"words that are base64", "ROLE", "foreign: something unknown", []string{warnUnknown}},
 		{"variables", "ROLE=web\nKEY=" + key, "foreign: something unknown", []string{warnUnknown}},
 		{"script without shebang", "apt-get update\n", "foreign: something unknown", []string{warnUnknown}},
+		{"comment on a startup script", "# startup script\napt-get update\n", "foreign: something unknown", []string{warnUnknown}},
+		{"somebody's key", "key: " + key + "\n", "foreign: something unknown", []string{warnUnknown}},
 		{"script whose shebang comes second", "# set up\n#!/bin/sh\n", "foreign: something unknown", []string{warnUnknown}},
 	}
 }
@@ -194,6 +198,7 @@ func mimeSamples() []sample {
 		{"MIME after blank lines", "\n\n" + mixed(ours), "document", nil},
 		{"MIME with a preamble", strings.Replace(mixed(ours), "--B", "for old readers\n--B", 1), "document", nil},
 		{"MIME, version first", "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=B\n\n" + ours + "--B--\n", "document", nil},
+		{"MIME, another header first", "Subject: web\nX-Of: x\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=B\n\n" + ours + "--B--\n", "document", nil},
 		{"MIME without a version", "Content-Type: multipart/mixed; boundary=B\n\n" + ours + "--B--\n", "document", []string{warnVersion}},
 		{"MIME, beside cloud-config", mixed(cloud + ours), "document", []string{warnOthers}},
 		{"MIME, base64", mixed("--B\nContent-Type: text/x-startup-bundle\nContent-Transfer-Encoding: base64\n\n" + lines(encoded(document))), "document", nil},

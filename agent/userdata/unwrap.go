@@ -75,20 +75,17 @@ func gunzip(text []byte) ([]byte, error) {
 // unbase64 returns what text encodes, if it is base64 and of something that
 // userdata can begin with: a plain word is valid base64 too.
 func unbase64(text []byte) ([]byte, bool) {
-	compact := make([]byte, 0, len(text))
-	for _, c := range bytes.Trim(stripBOM(text), blank) {
-		switch {
-		case c == '\n' || c == '\r' || c == ' ' || c == '\t':
-		case c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '=':
-			compact = append(compact, c)
-		case c == '-':
-			compact = append(compact, '+')
-		case c == '_':
-			compact = append(compact, '/')
-		default:
-			return nil, false
+	compact := bytes.Map(func(r rune) rune {
+		switch r {
+		case ' ', '\t', '\r', '\n':
+			return -1
+		case '-': // the alphabet for URLs
+			return '+'
+		case '_':
+			return '/'
 		}
-	}
+		return r
+	}, bytes.Trim(stripBOM(text), blank))
 	compact = bytes.TrimRight(compact, "=")
 	if len(compact) < 4 {
 		return nil, false

@@ -5,11 +5,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"startup-bundle/internal/secret"
 )
 
-func secretOf(text string) secret.String { return secret.New(text) }
+// What may be written; none of these ever changes.
+var (
+	ageRecipient = regexp.MustCompile(`^age1[a-z0-9]{50,}$`)
+	envName      = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
 
 func checkURL(text string) (problem, hint string) {
 	if strings.TrimSpace(text) == "" {
@@ -50,7 +52,7 @@ func checkKey(text string) (problem, hint string) {
 		return "has a line break in it", `write it on one line, after "key: "`
 	case strings.ContainsRune(text, 0):
 		return "holds a NUL character", "remove it"
-	case regexp.MustCompile(`^age1[a-z0-9]{50,}$`).MatchString(text):
+	case ageRecipient.MatchString(text):
 		return "is an age recipient, which only encrypts", "write the identity that belongs to it: AGE-SECRET-KEY-…"
 	}
 	return "", ""
@@ -75,7 +77,7 @@ func checkKeyFrom(text string) (problem, hint string) {
 
 // checkEnvName takes the lower-case names too: http_proxy is one.
 func checkEnvName(name string) (problem, hint string) {
-	if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name) {
+	if !envName.MatchString(name) {
 		return "has a name that no variable can have", "use letters, digits and _, and no digit first"
 	}
 	if strings.HasPrefix(name, "STARTUP_") || strings.HasPrefix(name, "OPT_") ||
@@ -102,40 +104,45 @@ func nearest(name string) string {
 	case "iterations", "iter", "pbkdf2":
 		return "openssl_iterations"
 	}
-	best, least := "", 3
-	for _, field := range fields() {
-		if d := distance(name, field); d < least && d < len(field) {
-			best, least = field, d
+	for edits := range 3 {
+		for _, field := range fields() {
+			if edits < len(field)-1 && within(name, field, edits) {
+				return field
+			}
 		}
 	}
-	return best
+	return ""
 }
 
-// distance is the number of letters to insert, delete, replace or swap with
-// their neighbour to make a of b.
-func distance(a, b string) int {
-	if len(a) > 32 {
-		return len(a)
+// NearMagic reports whether line, which is not [Magic], was meant to be it.
+func NearMagic(line string) bool {
+	if len(line) > 64 || strings.Contains(line, "://") {
+		return false
 	}
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
+	letters := strings.Map(func(r rune) rune {
+		if r < 'a' || r > 'z' {
+			return -1
 		}
+		return r
+	}, strings.ToLower(line))
+	const want = "startupbundle"
+	return strings.HasPrefix(letters, want) || within(letters, want, 3) ||
+		strings.HasPrefix(line, "#") && strings.HasPrefix(letters, "startupagent")
+}
+
+// within reports whether that many letters inserted, deleted, replaced or
+// swapped with their neighbour make b of a.
+func within(a, b string, edits int) bool {
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
 	}
-	return rows[len(a)][len(b)]
+	switch {
+	case a == "" || b == "":
+		return len(a)+len(b) <= edits
+	case edits == 0:
+		return false
+	case len(a) > 1 && len(b) > 1 && a[0] == b[1] && a[1] == b[0] && within(a[2:], b[2:], edits-1):
+		return true
+	}
+	return within(a[1:], b, edits-1) || within(a, b[1:], edits-1) || within(a[1:], b[1:], edits-1)
 }

@@ -9,6 +9,14 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"startup-bundle/internal/secret"
+)
+
+// What may be written; none of these ever changes.
+var (
+	shownName  = regexp.MustCompile(`^[A-Za-z][A-Za-z_-]{0,19}$`)
+	digestText = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
 // fields are the known names; a misspelt one is compared with them.
@@ -122,7 +130,7 @@ func (r *reader) unknown(name string, key ast.Node) {
 // fieldName returns name if it can be shown: a secret in the place of a name
 // has digits, or is long.
 func fieldName(name string) string {
-	if regexp.MustCompile(`^[A-Za-z][A-Za-z_-]{0,19}$`).MatchString(name) || slices.Contains(fields(), name) {
+	if shownName.MatchString(name) || slices.Contains(fields(), name) {
 		return name
 	}
 	return ""
@@ -214,7 +222,7 @@ func (r *reader) env(value ast.Node) {
 
 func (r *reader) key(text string) (problem, hint string) {
 	problem, hint = checkKey(text)
-	r.doc.Key = secretOf(text)
+	r.doc.Key = secret.New(text)
 	return problem, hint
 }
 
@@ -225,7 +233,7 @@ func (r *reader) keyFrom(text string) (problem, hint string) {
 
 func (r *reader) sha256(text string) (problem, hint string) {
 	r.doc.SHA256 = strings.TrimPrefix(strings.ToLower(text), "sha256:")
-	if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(r.doc.SHA256) {
+	if !digestText.MatchString(r.doc.SHA256) {
 		return "is not a sha256 digest", "write the 64 hexadecimal digits that sha256sum prints for the bundle file"
 	}
 	return "", ""

@@ -54,10 +54,9 @@ func parseYAML(text []byte) (root ast.Node, problem *Error) {
 		return nil, problem
 	}
 	source := strings.ReplaceAll(string(text), "\r\n", "\n") + "\n" // without it the lexer drops a last tag
-	last := &Error{Line: 1, Column: 1}                              // where a panic of the library is blamed
 	defer func() {
-		if recover() != nil {
-			root, problem = nil, syntaxError(source, last.Line, last.Column, "")
+		if recover() != nil { // the library's own, on text it did not expect
+			root, problem = nil, syntaxError(source, 0, 0, "")
 		}
 	}()
 	tokens := lexer.Tokenize(source)
@@ -144,7 +143,7 @@ func checkTokens(source string, tokens token.Tokens) *Error {
 			}
 			entries++
 		}
-		if depth > maxDepth || entries > maxDepth || column > 1024 && tk.Type == token.MappingValueType {
+		if depth > maxDepth || entries > maxDepth {
 			return &Error{
 				Line: line, Column: column, Problem: "the nesting is too deep",
 				Hint: `only "url" takes a list, and only "env" names with values`,

@@ -232,3 +232,16 @@ func TestParseRefuses(t *testing.T) {
 		})
 	}
 }
+
+func TestNearMagic(t *testing.T) {
+	for line, want := range map[string]bool{
+		"#startup_bundle": true, "# Startup-Bundle": true, "startup-bundle:": true, "#start-up-bundle v1": true, "#startup-agent": true,
+		"#statup-bundel": true, "#startupbund": true,
+		"": false, "#cloud-config": false, "# startup script": false, "#bundle": false, "url: https://b.example/startup-bundle": false,
+		"startup-bundle://x": false, "#startup-bundle" + strings.Repeat(" ", 64): false,
+	} {
+		if got := document.NearMagic(line); got != want {
+			t.Errorf("%q: %v", line, got)
+		}
+	}
+}

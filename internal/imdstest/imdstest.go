@@ -9,7 +9,7 @@ package imdstest
 import (
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -115,7 +115,7 @@ func (h *handler) token(w http.ResponseWriter, r *http.Request) {
 	h.tokens[token] = time.Now().Add(time.Duration(ttl) * time.Second)
 	h.mu.Unlock()
 	w.Header().Set(ttlHeader, strconv.Itoa(ttl))
-	fmt.Fprint(w, token)
+	_, _ = io.WriteString(w, token)
 }
 
 func (h *handler) authorized(token string) bool {
