@@ -57,6 +57,13 @@ func sample() imdstest.Instance {
 	return in
 }
 
+func redirect(location string) func(http.ResponseWriter, *http.Request, http.Handler) {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.Header().Set("Location", location)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	}
+}
+
 // Each way to be late or wrong, and when the userdata has to be there: the
 // moment it can be, which is at most a pause and a timeout later.
 func TestUserdataIsPatient(t *testing.T) {
@@ -95,19 +102,20 @@ func TestUserdataIsPatient(t *testing.T) {
 			{Requests: 1, Path: userdata, Do: imdstest.Reset},
 			{For: time.Minute, Do: imdstest.Status(503)},
 		}, 61 * time.Second},
-		"429":                      {nil, []imdstest.Fault{{Requests: 5, Do: imdstest.Status(429)}}, 3 * time.Second},
-		"404 for 5 s":              {nil, []imdstest.Fault{{For: 5 * time.Second, Do: imdstest.Status(404)}}, 6 * time.Second},
-		"404 to userdata for 9 s":  {nil, []imdstest.Fault{{For: 9 * time.Second, Path: userdata, Do: imdstest.Status(404)}}, 10 * time.Second},
-		"empty userdata for 9 s":   {nil, []imdstest.Fault{{For: 9 * time.Second, Path: userdata, Do: imdstest.Body("")}}, 10 * time.Second},
-		"401 then fine":            {nil, []imdstest.Fault{{Requests: 3, Path: userdata, Do: imdstest.Status(401)}}, time.Second},
-		"403 to userdata":          {nil, []imdstest.Fault{{Requests: 3, Path: userdata, Do: imdstest.Status(403)}}, time.Second},
-		"token refused for 9 s":    {nil, []imdstest.Fault{{For: 9 * time.Second, Do: imdstest.TokenStatus(403)}}, 10 * time.Second},
-		"token not found for 30 s": {nil, []imdstest.Fault{{For: 30 * time.Second, Do: imdstest.TokenStatus(404)}}, 31 * time.Second},
-		"token without a lifetime": {nil, []imdstest.Fault{{Requests: 3, Path: "/latest/api/token", Do: imdstest.Status(200)}}, time.Second},
-		"half answers":             {nil, []imdstest.Fault{{Requests: 5, Path: userdata, Do: imdstest.Half}}, 3 * time.Second},
-		"half of everything":       {nil, []imdstest.Fault{{Requests: 5, Do: imdstest.Half}}, 3 * time.Second},
-		"resets":                   {nil, []imdstest.Fault{{Requests: 5, Do: imdstest.Reset}}, 3 * time.Second},
-		"redirects":                {nil, []imdstest.Fault{{Requests: 5, Do: imdstest.Status(302)}}, 3 * time.Second},
+		"429":                         {nil, []imdstest.Fault{{Requests: 5, Do: imdstest.Status(429)}}, 3 * time.Second},
+		"404 for 5 s":                 {nil, []imdstest.Fault{{For: 5 * time.Second, Do: imdstest.Status(404)}}, 6 * time.Second},
+		"404 to userdata for 9 s":     {nil, []imdstest.Fault{{For: 9 * time.Second, Path: userdata, Do: imdstest.Status(404)}}, 10 * time.Second},
+		"empty userdata for 9 s":      {nil, []imdstest.Fault{{For: 9 * time.Second, Path: userdata, Do: imdstest.Body("")}}, 10 * time.Second},
+		"401 then fine":               {nil, []imdstest.Fault{{Requests: 3, Path: userdata, Do: imdstest.Status(401)}}, time.Second},
+		"403 to userdata":             {nil, []imdstest.Fault{{Requests: 3, Path: userdata, Do: imdstest.Status(403)}}, time.Second},
+		"token refused for 9 s":       {nil, []imdstest.Fault{{For: 9 * time.Second, Do: imdstest.TokenStatus(403)}}, 10 * time.Second},
+		"token not found for 30 s":    {nil, []imdstest.Fault{{For: 30 * time.Second, Do: imdstest.TokenStatus(404)}}, 31 * time.Second},
+		"token without a lifetime":    {nil, []imdstest.Fault{{Requests: 3, Path: "/latest/api/token", Do: imdstest.Status(200)}}, time.Second},
+		"half answers":                {nil, []imdstest.Fault{{Requests: 5, Path: userdata, Do: imdstest.Half}}, 3 * time.Second},
+		"half of everything":          {nil, []imdstest.Fault{{Requests: 5, Do: imdstest.Half}}, 3 * time.Second},
+		"resets":                      {nil, []imdstest.Fault{{Requests: 5, Do: imdstest.Reset}}, 3 * time.Second},
+		"redirects to another answer": {nil, []imdstest.Fault{{Requests: 5, Path: userdata, Do: redirect("/latest/meta-data/instance-id")}}, 3 * time.Second},
+		"redirects to nowhere":        {nil, []imdstest.Fault{{Requests: 5, Do: imdstest.Status(302)}}, 3 * time.Second},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -153,6 +161,44 @@ func TestUserdataIsSurelyNone(t *testing.T) {
 				t.Fatalf("%q, %v after %s", got, err, took)
 			}
 		})
+	})
+}
+
+// Absence counts from the last time that the service was not ready.
+func TestUserdataStartsOver(t *testing.T) {
+	var began time.Time
+	late := imdstest.Fault{For: 15 * time.Second, Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if began.IsZero() {
+			began = time.Now()
+		}
+		switch since := time.Since(began); {
+		case since > 7*time.Second && since < 9*time.Second:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case strings.HasSuffix(r.URL.Path, "user-data"):
+			w.WriteHeader(http.StatusNotFound)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	}}
+	boot(t, sample(), nil, []imdstest.Fault{late}, func(t *testing.T, m machine) {
+		if got, err := m.client.Userdata(t.Context()); err != nil || string(got) != text {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}
+
+// Userdata that is gzip'd is data, and no encoding to be undone on the way.
+func TestNoCompressionIsAskedFor(t *testing.T) {
+	asks := imdstest.Fault{Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if encoding := r.Header.Get("Accept-Encoding"); encoding != "" {
+			t.Errorf("asks for %s", encoding)
+		}
+		next.ServeHTTP(w, r)
+	}}
+	boot(t, sample(), nil, []imdstest.Fault{asks}, func(t *testing.T, m machine) {
+		if _, err := m.client.Userdata(t.Context()); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
