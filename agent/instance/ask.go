@@ -65,8 +65,8 @@ type Identity struct {
 }
 
 // Identity returns the identity from the instance identity document, and from
-// single metadata values what the document lacks. Once known
-// it is not asked for again.
+// single metadata values what the document lacks. Once known it is
+// not asked for again.
 func (c *Client) Identity(ctx context.Context) (Identity, error) {
 	if known := c.identity.Load(); known != nil {
 		return *known, nil

@@ -39,7 +39,7 @@ func boot(t *testing.T, in imdstest.Instance, wrap func(dial) dial, faults []imd
 	environment(t, "", "IPv4", "")
 	synctest.Test(t, func(t *testing.T) {
 		server := imdstest.NewPipe(in, faults...)
-		var d dial = server.Dial
+		d := server.Dial
 		if wrap != nil {
 			d = wrap(d)
 		}

@@ -123,7 +123,7 @@ func stripBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\xef\x
 
 // tidy removes what editors and tools add around and between lines. It keeps
 // leading blank lines and indentation, so that errors give true lines.
-func (p *parser) tidy() error {
+func (p *parser) tidy() {
 	if text, ok := fromUTF16(p.text); ok {
 		p.warn("the userdata is UTF-16, as Windows tools write it: save it as UTF-8")
 		p.text = text
@@ -139,7 +139,6 @@ func (p *parser) tidy() error {
 	if len(bytes.Trim(p.text, blank)) == 0 {
 		p.text, p.out.Warnings = nil, nil
 	}
-	return nil
 }
 
 // start returns the text from its first line that is not blank, and reports

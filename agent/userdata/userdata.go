@@ -92,9 +92,7 @@ func (p *parser) parse() error {
 	if err := p.unwrap(); err != nil {
 		return err
 	}
-	if err := p.tidy(); err != nil {
-		return err
-	}
+	p.tidy()
 	return p.classify()
 }
 

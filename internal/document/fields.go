@@ -80,6 +80,8 @@ func (r *reader) field(name string, key, value ast.Node) {
 		r.problem(value, name, "takes one value, not a list or names with values", "")
 	case isNull(value) || text == "":
 		r.problem(key, name, "has no value", `give one, or remove the line; the word null, if that is meant, needs "quotes"`)
+	case folded(value):
+		r.problem(value, name, "is written over several lines, which YAML joins with spaces", "write it on one line")
 	default:
 		if problem, hint := set(text); problem != "" {
 			r.problem(value, name, problem, hint)
@@ -148,6 +150,12 @@ func scalar(n ast.Node) (text string, ok bool) {
 		return n.GetToken().Value, true
 	}
 	return "", false
+}
+
+// folded reports whether a text without | or > goes on after its first line.
+func folded(n ast.Node) bool {
+	text, ok := n.(*ast.StringNode)
+	return ok && strings.Contains(strings.TrimSpace(text.Token.Origin), "\n")
 }
 
 func isNull(n ast.Node) bool {

@@ -112,6 +112,21 @@ func TestParseKeyIsLiteral(t *testing.T) {
 	}
 }
 
+// Where the one line of a key stands is nobody's business.
+func TestParseKeyOnItsOwnLine(t *testing.T) {
+	for _, text := range []string{
+		"key:\n  stirring dull\n\n\nurl: https://b.example/w\n", "key: # the key\n  stirring dull # here\nurl: https://b.example/w\n",
+		"url: https://b.example/w\nkey:\n\n  \"stirring dull\"\n\n# end\n", "{\n \"key\":\n  \"stirring dull\"\n, \"url\": \"https://b.example/w\"}",
+		"url: https://b.example/w\nkey: |-\n  stirring dull\n", "url: https://b.example/w\nkey: >-\n  stirring dull\n",
+		"  url: https://b.example/w\n  key:    stirring dull   \n",
+	} {
+		got, err := document.Parse([]byte(text))
+		if err != nil || got.Key.Reveal() != "stirring dull" {
+			t.Errorf("%q: %q, %v", text, got.Key.Reveal(), err)
+		}
+	}
+}
+
 func TestParseTellsOfTwentyProblems(t *testing.T) {
 	_, err := document.Parse([]byte(head + strings.Repeat("x: y\n", 1000)))
 	if lines := strings.Split(err.Error(), "\n"); len(lines) != 21 || lines[20] != "and 980 more problems" {
@@ -172,34 +187,36 @@ func TestParseRefuses(t *testing.T) {
 		"deep brackets":     {withKey + "env: " + strings.Repeat("[", 40), `line 4, column 22: the nesting is too deep; only "url" takes a list, and only "env" names with values`},
 		"deep list":         {withKey + strings.Repeat("- ", 40) + "x", `line 4, column 33: the nesting is too deep; only "url" takes a list, and only "env" names with values`},
 
-		"url empty list":  {"url: []", `line 1, column 6: url: has no value; write "url: https://…"`},
-		"url null":        {"url:\n", `line 1, column 6: url: has no value; write "url: https://…"`},
-		"url a mapping":   {"url: {a: b}", "line 1, column 6: url: takes an address or a list of addresses"},
-		"url no scheme":   {"url: bucket.example/" + key, "line 1, column 6: url: has no scheme; start it with https:// (or http:// s3:// file:///)"},
-		"url no host":     {"url: https:///" + key, "line 1, column 6: url: names no host; write https://HOST/PATH"},
-		"url s3 no key":   {"url: s3://" + key, "line 1, column 6: url: names a bucket and no object; write s3://BUCKET/KEY"},
-		"url space":       {"url: https://h/a b", "line 1, column 6: url: has a space or line break in it; write %20 for a space"},
-		"url bad escape":  {"url: https://h/%zz" + key, "line 1, column 6: url: is not an address; look for a bad % escape, port or bracket"},
-		"url file":        {"url: file://" + key, "line 1, column 6: url: is not an absolute path; write file:///PATH, with three slashes"},
-		"url twice":       {"url: [https://h/a, https://h/a]", "line 1, column 20: url: lists the same address twice; keep one of them"},
-		"url many":        {"url: [" + strings.Repeat("https://h/a,", 17) + "]", "line 1, column 6: url: lists 17 addresses, more than 16; keep the nearest mirrors"},
-		"key empty":       {head + "key:\n", `line 3, column 1: key: has no value; give one, or remove the line; the word null, if that is meant, needs "quotes"`},
-		"key null":        {head + "key: null\n", `line 3, column 1: key: has no value; give one, or remove the line; the word null, if that is meant, needs "quotes"`},
-		"key list":        {head + "key: [" + key + "]\n", `line 3, column 6: key: takes one value, not a list or names with values`},
-		"key block":       {head + "key: |\n  " + key + "\n", `line 3, column 6: key: has a line break in it; write it on one line, after "key: "`},
-		"key file of age": {head + "key: |\n  # public key: age1\n  AGE-SECRET-KEY-1" + key + "\n", `line 3, column 6: key: holds more than one age identity; keep the line that starts with AGE-SECRET-KEY-, without the comments`},
-		"key a recipient": {head + "key: age1" + strings.Repeat("q", 58), `line 3, column 6: key: is an age recipient, which only encrypts; write the identity that belongs to it: AGE-SECRET-KEY-…`},
-		"key_from empty":  {head + "key_from: 'ssm:'", `line 3, column 11: key_from: names nothing after ssm:; add the name, for example ssm:/web/bundle-key`},
-		"key_from file":   {head + "key_from: file:" + key, `line 3, column 11: key_from: is not an absolute path; write file:/PATH`},
-		"key_from space":  {head + "key_from: 'kms:a b'", `line 3, column 11: key_from: has a space or line break in it; write it on one line`},
-		"digest":          {head + "sha256: " + key, `line 3, column 9: sha256: is not a sha256 digest; write the 64 hexadecimal digits that sha256sum prints for the bundle file`},
-		"on_failure":      {head + "on_failure: " + key, `line 3, column 13: on_failure: has a value that is not known; write stop or continue`},
-		"timeout zero":    {head + "timeout: 0s", `line 3, column 10: timeout: is not over zero; remove the line for the default of one hour`},
-		"timeout long":    {head + "timeout: 25h", `line 3, column 10: timeout: is longer than 24h; write 24h or less`},
-		"iterations":      {head + "openssl_iterations: 10000001", `line 3, column 21: openssl_iterations: is not a whole number from 1 to 10000000; write what openssl enc -iter was given, or remove the line`},
-		"iterations hex":  {head + "openssl_iterations: 0x10", `line 3, column 21: openssl_iterations: is not a whole number from 1 to 10000000; write what openssl enc -iter was given, or remove the line`},
-		"env text":        {head + "env: " + key, `line 3, column 6: env: takes names with values; write env: {ROLE: web}`},
-		"env name":        {head + "env: {A-B: x}", `line 3, column 7: env: has a name that no variable can have; use letters, digits and _, and no digit first`},
+		"url empty list":     {"url: []", `line 1, column 6: url: has no value; write "url: https://…"`},
+		"url null":           {"url:\n", `line 1, column 6: url: has no value; write "url: https://…"`},
+		"url a mapping":      {"url: {a: b}", "line 1, column 6: url: takes an address or a list of addresses"},
+		"url no scheme":      {"url: bucket.example/" + key, "line 1, column 6: url: has no scheme; start it with https:// (or http:// s3:// file:///)"},
+		"url no host":        {"url: https:///" + key, "line 1, column 6: url: names no host; write https://HOST/PATH"},
+		"url s3 no key":      {"url: s3://" + key, "line 1, column 6: url: names a bucket and no object; write s3://BUCKET/KEY"},
+		"url space":          {"url: https://h/a b", "line 1, column 6: url: has a space or line break in it; write %20 for a space"},
+		"url bad escape":     {"url: https://h/%zz" + key, "line 1, column 6: url: is not an address; look for a bad % escape, port or bracket"},
+		"url file":           {"url: file://" + key, "line 1, column 6: url: is not an absolute path; write file:///PATH, with three slashes"},
+		"url twice":          {"url: [https://h/a, https://h/a]", "line 1, column 20: url: lists the same address twice; keep one of them"},
+		"url many":           {"url: [" + strings.Repeat("https://h/a,", 17) + "]", "line 1, column 6: url: lists 17 addresses, more than 16; keep the nearest mirrors"},
+		"key empty":          {head + "key:\n", `line 3, column 1: key: has no value; give one, or remove the line; the word null, if that is meant, needs "quotes"`},
+		"key null":           {head + "key: null\n", `line 3, column 1: key: has no value; give one, or remove the line; the word null, if that is meant, needs "quotes"`},
+		"key list":           {head + "key: [" + key + "]\n", `line 3, column 6: key: takes one value, not a list or names with values`},
+		"key block":          {head + "key: |\n  " + key + "\n", `line 3, column 6: key: has a line break in it; write it on one line, after "key: "`},
+		"key folded":         {head + "key: " + key + "\n  more\n", `line 3, column 6: key: is written over several lines, which YAML joins with spaces; write it on one line`},
+		"key folded, quoted": {head + "key: \"" + key + "\n  more\"\n", `line 3, column 6: key: is written over several lines, which YAML joins with spaces; write it on one line`},
+		"key file of age":    {head + "key: |\n  # public key: age1\n  AGE-SECRET-KEY-1" + key + "\n", `line 3, column 6: key: holds more than one age identity; keep the line that starts with AGE-SECRET-KEY-, without the comments`},
+		"key a recipient":    {head + "key: age1" + strings.Repeat("q", 58), `line 3, column 6: key: is an age recipient, which only encrypts; write the identity that belongs to it: AGE-SECRET-KEY-…`},
+		"key_from empty":     {head + "key_from: 'ssm:'", `line 3, column 11: key_from: names nothing after ssm:; add the name, for example ssm:/web/bundle-key`},
+		"key_from file":      {head + "key_from: file:" + key, `line 3, column 11: key_from: is not an absolute path; write file:/PATH`},
+		"key_from space":     {head + "key_from: 'kms:a b'", `line 3, column 11: key_from: has a space or line break in it; write it on one line`},
+		"digest":             {head + "sha256: " + key, `line 3, column 9: sha256: is not a sha256 digest; write the 64 hexadecimal digits that sha256sum prints for the bundle file`},
+		"on_failure":         {head + "on_failure: " + key, `line 3, column 13: on_failure: has a value that is not known; write stop or continue`},
+		"timeout zero":       {head + "timeout: 0s", `line 3, column 10: timeout: is not over zero; remove the line for the default of one hour`},
+		"timeout long":       {head + "timeout: 25h", `line 3, column 10: timeout: is longer than 24h; write 24h or less`},
+		"iterations":         {head + "openssl_iterations: 10000001", `line 3, column 21: openssl_iterations: is not a whole number from 1 to 10000000; write what openssl enc -iter was given, or remove the line`},
+		"iterations hex":     {head + "openssl_iterations: 0x10", `line 3, column 21: openssl_iterations: is not a whole number from 1 to 10000000; write what openssl enc -iter was given, or remove the line`},
+		"env text":           {head + "env: " + key, `line 3, column 6: env: takes names with values; write env: {ROLE: web}`},
+		"env name":           {head + "env: {A-B: x}", `line 3, column 7: env: has a name that no variable can have; use letters, digits and _, and no digit first`},
 		"env reserved": {head + "env: {PATH: x, OPT_A: x, STARTUP_X: x}", strings.Join([]string{
 			`line 3, column 7: env: has a name that the agent sets itself; rename it: STARTUP_…, OPT_…, PATH, HOME and PWD are taken`,
 			`line 3, column 16: env: has a name that the agent sets itself; rename it: STARTUP_…, OPT_…, PATH, HOME and PWD are taken`,
