@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -53,6 +54,15 @@ func ParseFile(text []byte) (String, error) {
 	}
 }
 
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
 // WriteFile makes a new key file, mode 0600, on disk when it returns. A file
 // that is there already is never overwritten: it may be the only copy of a key.
 func WriteFile(path string, key String) error {
@@ -60,8 +70,14 @@ func WriteFile(path string, key String) error {
 	if err != nil {
 		return fmt.Errorf("write key file: %w", err)
 	}
-	_, err = f.WriteString(key.Reveal() + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	err = f.Chmod(0o600) // whatever the umask took away
+	if err == nil {
+		_, err = f.WriteString(key.Reveal() + "\n")
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = syncFolder(filepath.Dir(path))
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("write key file: %w", err), os.Remove(path))
 	}
 	return nil
