@@ -114,7 +114,7 @@ type ageStream struct{ r io.Reader }
 
 func (a *ageStream) Read(p []byte) (int, error) {
 	n, err := a.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) && !isBelow(err) {
+	if err != nil && err != io.EOF && !isBelow(err) {
 		err = fmt.Errorf("%w: truncated or tampered with: %w", ErrDamaged, err)
 	}
 	return n, err

@@ -41,6 +41,9 @@ func (a *Archive) Write(w io.Writer) (string, error) {
 		a.Manifest.Modules[i].Digest = tree.Digest()
 	}
 	a.Manifest.FormatVersion = FormatVersion
+	if a.Lib != nil {
+		a.Manifest.LibDigest = libDigest(a.Lib)
+	}
 	a.Manifest.Bytes, a.Manifest.Files = a.size()
 	manifest, err := json.MarshalIndent(a.Manifest, "", "  ")
 	if err != nil {
@@ -57,15 +60,16 @@ func (a *Archive) Write(w io.Writer) (string, error) {
 			out.bytes(path.Join(Top, EnvFolder, m.Folder()), shellAssignments(m.Env))
 		}
 	}
-	for _, folder := range slices.Sorted(maps.Keys(a.Trees)) {
-		if a.Lib != nil && folder > LibName {
-			out.bytes(path.Join(Top, LibName), a.Lib)
-			a.Lib = nil
-		}
+	folders := slices.Sorted(maps.Keys(a.Trees))
+	before, _ := slices.BinarySearch(folders, LibName)
+	for _, folder := range folders[:before] {
 		out.tree(folder, a.Trees[folder])
 	}
 	if a.Lib != nil {
 		out.bytes(path.Join(Top, LibName), a.Lib)
+	}
+	for _, folder := range folders[before:] {
+		out.tree(folder, a.Trees[folder])
 	}
 	if out.err == nil {
 		out.err = out.tar.Close()
@@ -82,6 +86,11 @@ func (a *Archive) size() (bytes, files int64) {
 		files += int64(len(t.Entries)) + 1
 	}
 	return bytes + int64(len(a.Lib)), files
+}
+
+func libDigest(lib []byte) string {
+	sum := sha256.Sum256(lib)
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 func byFolder(x, y Module) int { return strings.Compare(x.Folder(), y.Folder()) }

@@ -62,8 +62,8 @@ func Load(dir string) (*Contents, error) {
 	return c, nil
 }
 
-// Verify reads every file of the modules and compares the tree digests with the
-// manifest's. A bundle made by hand has none to compare with.
+// Verify reads the shell library and every file of the modules, and compares
+// their digests with the manifest's. A bundle made by hand has none to compare with.
 func (c *Contents) Verify() error {
 	if c.ByHand {
 		return nil
@@ -76,6 +76,21 @@ func (c *Contents) Verify() error {
 		if got := t.Digest(); got != m.Digest {
 			return fmt.Errorf("%w: module %s is %s and should be %s", ErrDamaged, m.Name, got, m.Digest)
 		}
+	}
+	return c.verifyLib()
+}
+
+func (c *Contents) verifyLib() error {
+	want := c.Manifest.LibDigest
+	if want == "" {
+		return nil
+	}
+	lib, err := os.ReadFile(filepath.Join(c.Dir, filepath.FromSlash(c.Top), LibName))
+	if err != nil {
+		return err
+	}
+	if got := libDigest(lib); got != want {
+		return fmt.Errorf("%w: %s is %s and should be %s", ErrDamaged, LibName, got, want)
 	}
 	return nil
 }
@@ -104,7 +119,7 @@ func readSmall(root *os.Root, name string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > MaxManifest {
-		return nil, fmt.Errorf("%w: its %s is no file of at most %d bytes", ErrFormat, ManifestName, MaxManifest)
+		return nil, manifestForm()
 	}
 	f, err := root.Open(name)
 	if err != nil {
@@ -114,9 +129,13 @@ func readSmall(root *os.Root, name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, MaxManifest))
 }
 
+func manifestForm() error {
+	return fmt.Errorf("%w: its %s is no file of at most %d bytes", ErrFormat, ManifestName, MaxManifest)
+}
+
 func checkFolders(root *os.Root, top string, m *Manifest) error {
 	for _, mod := range m.Modules {
-		if info, err := root.Lstat(path.Join(top, mod.Folder(), module.Start)); err != nil || !info.Mode().IsRegular() {
+		if info, err := root.Stat(path.Join(top, mod.Folder(), module.Start)); err != nil || !info.Mode().IsRegular() {
 			return fmt.Errorf("%w: %s lists module %s, and %s/%s is no file", ErrFormat, ManifestName, mod.Name, mod.Folder(), module.Start)
 		}
 	}
@@ -173,7 +192,7 @@ func foldersOf(root *os.Root, dir string) ([]string, error) {
 
 func startOf(root *os.Root, dir string) string {
 	for _, name := range []string{module.Start, module.StartShell} {
-		if info, err := root.Lstat(path.Join(dir, name)); err == nil && info.Mode().IsRegular() {
+		if info, err := root.Stat(path.Join(dir, name)); err == nil && info.Mode().IsRegular() {
 			return name
 		}
 	}

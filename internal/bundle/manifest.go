@@ -19,6 +19,7 @@ type Manifest struct {
 	OnFailure     string   `json:"on_failure,omitempty"` // stop (default) or continue
 	Bytes         int64    `json:"bytes,omitempty"`      // of all files, unpacked
 	Files         int64    `json:"files,omitempty"`      // entries of the archive
+	LibDigest     string   `json:"lib_digest,omitempty"` // "sha256:" and hex, of LibName
 	Modules       []Module `json:"modules"`              // in the order in which they run
 }
 
@@ -53,6 +54,14 @@ func ParseManifest(text []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("%w: its format version is %d and this program reads up to %d: pack it again with an older packer, or update the agent in the image",
 			ErrFormat, m.FormatVersion, FormatVersion)
 	}
+	switch m.OnFailure {
+	case "", module.OnFailureStop, module.OnFailureContinue:
+	default:
+		return nil, fmt.Errorf("%w: %s: on_failure is %q: it is %s or %s", ErrFormat, ManifestName, m.OnFailure, module.OnFailureStop, module.OnFailureContinue)
+	}
+	if len(m.Modules) == 0 {
+		return nil, fmt.Errorf("%w: %s lists no module", ErrFormat, ManifestName)
+	}
 	names := map[string]bool{}
 	for i, mod := range m.Modules {
 		if err := mod.check(); err != nil {
@@ -71,7 +80,7 @@ func (m Module) check() error {
 		return err
 	}
 	folder := m.Folder()
-	if folder != path.Base(folder) || strings.HasPrefix(folder, ".") || folder == "/" {
+	if folder != path.Base(folder) || strings.HasPrefix(folder, ".") || folder == "/" || folder == ManifestName || folder == LibName {
 		return fmt.Errorf("%q is not a folder name", folder)
 	}
 	if m.Timeout != "" {
@@ -84,9 +93,12 @@ func (m Module) check() error {
 	default:
 		return fmt.Errorf("run is %q: it is %s or %s", m.Run, module.RunOnce, module.RunEveryBoot)
 	}
-	for name := range m.Env {
+	for name, value := range m.Env {
 		if !module.IsEnvName(name) {
 			return fmt.Errorf("%q is not the name of an environment variable", name)
+		}
+		if strings.ContainsRune(value, 0) {
+			return fmt.Errorf("the value of %s holds a NUL byte", name)
 		}
 	}
 	return nil

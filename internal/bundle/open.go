@@ -11,9 +11,6 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
-
-	"startup-bundle/internal/secret"
 )
 
 // Encryption names the outer layer of a bundle.
@@ -68,7 +65,8 @@ type Key struct {
 
 // Reader gives a bundle's tar bytes. Its io.EOF means that every layer ended
 // where it should: authenticated where the encryption does that, checksums
-// right, and nothing after the end.
+// right, and nothing after the end. Only io.EOF itself means that: an error of
+// the raw stream may well wrap one, so ends are never looked for by errors.Is.
 type Reader struct {
 	kind    Kind
 	counted *counter
@@ -78,6 +76,7 @@ type Reader struct {
 	closers []func()
 	tee     io.Writer
 	ended   bool
+	after   error // what end found
 }
 
 // Tee makes Read write to w what it gives.
@@ -185,7 +184,7 @@ func (r *Reader) decompress(in *bufio.Reader) error {
 		}
 		plain = d
 	case Xz:
-		d, err := xz.ReaderConfig{DictCap: MaxWindow}.NewReader(in)
+		d, err := newXzReader(in)
 		if err != nil {
 			return decompressError(Xz, err)
 		}
@@ -205,11 +204,13 @@ func (r *Reader) Read(p []byte) (int, error) {
 			return n, err
 		}
 	}
-	if errors.Is(err, io.EOF) && !r.ended {
-		if err := r.end(); err != nil {
-			return n, err
+	if err == io.EOF {
+		if !r.ended {
+			r.ended, r.after = true, r.end()
 		}
-		r.ended = true
+		if r.after != nil {
+			err = r.after
+		}
 	}
 	return n, err
 }
@@ -253,7 +254,7 @@ func (r *Reader) Close() {
 
 func peek(in *bufio.Reader) ([]byte, error) {
 	head, err := in.Peek(headSize)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF {
 		return nil, err
 	}
 	return head, nil
@@ -316,7 +317,7 @@ type decompressed struct {
 
 func (d *decompressed) Read(p []byte) (int, error) {
 	n, err := d.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF {
 		err = decompressError(d.how, err)
 	}
 	return n, err
@@ -324,7 +325,7 @@ func (d *decompressed) Read(p []byte) (int, error) {
 
 func decompressError(how Compression, err error) error {
 	switch {
-	case isBelow(err):
+	case isBelow(err), errors.Is(err, ErrUnsafe):
 		return err
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return unsafe("its zstd window is larger than %d MiB: compress without --long or --ultra", MaxWindow>>20)

@@ -8,7 +8,6 @@ import (
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -136,7 +135,7 @@ func (c *cbcReader) fill() {
 	start := copy(c.buf, c.held)
 	n, err := io.ReadFull(c.r, c.buf[start:])
 	got := c.buf[:start+n]
-	last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	last := err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // ReadFull's own; the raw stream's may wrap one
 	switch {
 	case err != nil && !last:
 		c.err = err

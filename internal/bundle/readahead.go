@@ -62,12 +62,19 @@ func (a *readAhead) run(r io.Reader, size int) {
 
 // fill reads until block is full or r has ended, and keeps r's own error.
 func fill(r io.Reader, block []byte) (int, error) {
-	n := 0
+	const patience = 100 // reads in a row that may give nothing, as in bufio
+	n, empty := 0, 0
 	for n < len(block) {
 		m, err := r.Read(block[n:])
 		n += m
 		if err != nil {
 			return n, err
+		}
+		if empty++; m > 0 {
+			empty = 0
+		}
+		if empty >= patience {
+			return n, io.ErrNoProgress
 		}
 	}
 	return n, nil

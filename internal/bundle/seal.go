@@ -69,6 +69,11 @@ func compress(w io.WriteCloser) (io.WriteCloser, error) {
 	return &layered{z, w}, nil
 }
 
+// Close leaves the layer below open when the one above did not end well: age's
+// last chunk would vouch for half an archive.
 func (l *layered) Close() error {
-	return errors.Join(l.WriteCloser.Close(), l.below.Close())
+	if err := l.WriteCloser.Close(); err != nil {
+		return err
+	}
+	return l.below.Close()
 }

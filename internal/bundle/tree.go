@@ -10,6 +10,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Entry is one file, folder or symbolic link of a Tree.
@@ -144,7 +146,7 @@ func checkName(name string) error {
 		return unsafe("the name %.40q… is longer than %d bytes", name, MaxName)
 	case strings.Count(name, "/") >= MaxDepth:
 		return unsafe("the name %.40q… is more than %d folders deep", name, MaxDepth)
-	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }):
+	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }):
 		return unsafe("the name %.80q holds control characters or is not UTF-8", name)
 	}
 	for part := range strings.SplitSeq(name, "/") {

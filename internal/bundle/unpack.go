@@ -35,8 +35,12 @@ const maxTrailer = 1 << 20
 //
 // Errors: what Open's Reader gives, and ErrUnsafe, ErrSpace.
 func Unpack(ctx context.Context, r *Reader, dest string, limits Limits) (*Contents, error) {
-	if _, err := os.Lstat(dest); !errors.Is(err, fs.ErrNotExist) {
+	dest = filepath.Clean(dest)
+	switch _, err := os.Lstat(dest); {
+	case err == nil:
 		return nil, fmt.Errorf("unpack: %s is there already", dest)
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("unpack: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(dest), 0o755); err != nil {
 		return nil, fmt.Errorf("unpack: %w", err)
@@ -69,8 +73,9 @@ func unpackStage(ctx context.Context, r *Reader, stage string, limits Limits) (*
 	if err != nil {
 		return nil, err
 	}
-	x := &extractor{w: w, in: r, limits: limits, links: map[string]string{}}
-	err = x.run(ctx, tar.NewReader(r))
+	x := &extractor{w: w, limits: limits, links: map[string]string{}}
+	in := &bounded{ctx: ctx, r: r, limits: limits}
+	err = x.run(tar.NewReader(in))
 	if closeErr := w.close(); err == nil {
 		err = closeErr
 	}
@@ -78,7 +83,7 @@ func unpackStage(ctx context.Context, r *Reader, stage string, limits Limits) (*
 		err = x.makeLinks(root)
 	}
 	if err == nil {
-		err = drain(r)
+		err = drain(in)
 	}
 	if err != nil {
 		return nil, err
@@ -102,7 +107,7 @@ func drain(r io.Reader) error {
 		if total += n; total > maxTrailer {
 			return unsafe("more than %d bytes follow the end of the tar", maxTrailer)
 		}
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
@@ -124,7 +129,6 @@ func SyncDir(dir string) error {
 // extractor walks the tar and checks each entry before anything is made of it.
 type extractor struct {
 	w      *treeWriter
-	in     *Reader
 	limits Limits
 	bytes  int64
 	files  int64
@@ -132,16 +136,13 @@ type extractor struct {
 	hard   [][2]string       // hard links: name, target
 }
 
-func (x *extractor) run(ctx context.Context, t *tar.Reader) error {
+func (x *extractor) run(t *tar.Reader) error {
 	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		h, err := t.Next()
 		switch {
-		case errors.Is(err, io.EOF) && x.files == 0:
+		case err == io.EOF && x.files == 0:
 			return fmt.Errorf("%w: the archive is empty", ErrFormat)
-		case errors.Is(err, io.EOF):
+		case err == io.EOF:
 			return nil
 		case err != nil:
 			return tarError(err)
@@ -154,18 +155,18 @@ func (x *extractor) run(ctx context.Context, t *tar.Reader) error {
 
 func tarError(err error) error {
 	switch {
-	case isBelow(err), errors.Is(err, ErrUnsafe):
+	case err == nil, isBelow(err), errors.Is(err, ErrUnsafe):
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: the tar is truncated", ErrDamaged)
-	case errors.Is(err, tar.ErrHeader):
+	case errors.Is(err, tar.ErrHeader), errors.Is(err, tar.ErrFieldTooLong):
 		return fmt.Errorf("%w: the tar holds a broken header", ErrDamaged)
 	}
 	return err
 }
 
 func (x *extractor) entry(h *tar.Header, content io.Reader) error {
-	if x.files++; x.files > x.limits.Files {
+	if x.files++; x.files+x.w.implied > x.limits.Files {
 		return unsafe("it holds more than %d files (a limit that --max-files raises)", x.limits.Files)
 	}
 	if h.Typeflag == tar.TypeXGlobalHeader { // git archive writes one
@@ -225,10 +226,10 @@ func (x *extractor) file(name string, h *tar.Header, content io.Reader) error {
 	if x.bytes += h.Size; x.bytes > x.limits.Bytes || h.Size > x.limits.Bytes {
 		return unsafe("it unpacks to more than %d bytes (a limit that --max-bytes raises)", x.limits.Bytes)
 	}
-	if in := max(x.in.BytesIn(), 1); x.bytes > RatioFloor && x.bytes-h.Size > RatioFloor && (x.bytes-h.Size)/in > x.limits.Ratio {
-		return unsafe("it unpacks to more than %d times its size (a limit that --max-ratio raises)", x.limits.Ratio)
-	}
-	if name == path.Join(Top, ManifestName) && h.Size <= MaxManifest {
+	if name == path.Join(Top, ManifestName) {
+		if h.Size > MaxManifest {
+			return manifestForm()
+		}
 		text, err := io.ReadAll(content)
 		if err != nil {
 			return tarError(err)
@@ -238,7 +239,7 @@ func (x *extractor) file(name string, h *tar.Header, content io.Reader) error {
 		}
 		content = bytes.NewReader(text)
 	}
-	return x.w.file(name, fileMode(fs.FileMode(h.Mode)), h.Size, &ratioReader{x: x, r: content, before: x.bytes - h.Size})
+	return x.w.file(name, fileMode(fs.FileMode(h.Mode)), h.Size, content)
 }
 
 // preview reads the manifest as it comes by, before the rest is unpacked: a
@@ -258,20 +259,22 @@ func (x *extractor) preview(manifest []byte) error {
 	return nil
 }
 
-// ratioReader stops a bomb inside one file.
-type ratioReader struct {
-	x      *extractor
-	r      io.Reader
-	before int64
+// bounded stops a compression bomb wherever it is: in a file, in many, in the
+// headers that archive/tar takes in by itself; and all reading when ctx ends.
+type bounded struct {
+	ctx    context.Context //nolint:containedctx // for the length of one Unpack
+	r      *Reader
+	n      int64
+	limits Limits
 }
 
-func (r *ratioReader) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	if r.before += int64(n); r.before > RatioFloor && r.before/max(r.x.in.BytesIn(), 1) > r.x.limits.Ratio {
-		return n, unsafe("it unpacks to more than %d times its size (a limit that --max-ratio raises)", r.x.limits.Ratio)
+func (b *bounded) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = tarError(err)
+	n, err := b.r.Read(p)
+	if b.n += int64(n); b.n > RatioFloor && b.n/max(b.r.BytesIn(), 1) > b.limits.Ratio {
+		return 0, unsafe("it unpacks to more than %d times its size (a limit that --max-ratio raises)", b.limits.Ratio)
 	}
 	return n, err
 }
@@ -292,21 +295,25 @@ func (x *extractor) symlink(name, target string) error {
 // a chain of links that each look harmless can climb.
 func (x *extractor) makeLinks(root *os.Root) error {
 	for _, l := range x.hard {
+		if err := x.w.makeAll(path.Dir(l[0])); err != nil {
+			return err
+		}
+	}
+	for name := range x.links {
+		if err := x.w.makeAll(path.Dir(name)); err != nil {
+			return err
+		}
+	}
+	for _, l := range x.hard {
 		info, err := root.Lstat(l[1])
 		if err != nil || !info.Mode().IsRegular() {
 			return unsafe("the hard link %q points to %q, which is no file of the archive", l[0], l[1])
-		}
-		if err := madeOnce(l[0], root.MkdirAll(path.Dir(l[0]), 0o755)); err != nil {
-			return err
 		}
 		if err := madeOnce(l[0], root.Link(l[1], l[0])); err != nil {
 			return err
 		}
 	}
 	for name, target := range x.links {
-		if err := madeOnce(name, root.MkdirAll(path.Dir(name), 0o755)); err != nil {
-			return err
-		}
 		if err := madeOnce(name, root.Symlink(target, name)); err != nil {
 			return err
 		}

@@ -30,7 +30,8 @@ type treeWriter struct {
 	root    *os.Root
 	made    map[string]bool // folders; true: named by an entry of its own
 	folders map[string]*os.File
-	exact   bool // the umask lets 0755 and 0644 through
+	implied int64 // folders made, but not (yet) named by an entry of their own
+	exact   bool  // the umask lets 0755 and 0644 through
 
 	jobs    chan job
 	buffers chan []byte
@@ -118,6 +119,7 @@ func (w *treeWriter) folder(name string) error {
 		return err
 	}
 	w.made[name] = true
+	w.implied--
 	return nil
 }
 
@@ -137,6 +139,7 @@ func (w *treeWriter) makeAll(name string) error {
 		}
 	}
 	w.made[name] = false
+	w.implied++
 	return nil
 }
 
@@ -238,7 +241,7 @@ func (w *treeWriter) large(j job, content io.Reader) error {
 	}
 	_, err = io.CopyBuffer(onlyWriter{f}, content, buffer)
 	w.buffers <- buffer
-	return errors.Join(err, f.Close())
+	return errors.Join(tarError(err), f.Close())
 }
 
 // onlyWriter hides os.File's ReadFrom, which would not use the buffer.
