@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -78,10 +79,13 @@ func (a *Agent) module(ctx context.Context, m bundle.Module, rec *record.Module,
 	}
 	a.judge(rec, result)
 	logEnd(log, rec, result)
-	if rec.State == record.Interrupted {
-		return fmt.Errorf("module %s: %w", m.Name, context.Cause(ctx))
+	if rec.State != record.Interrupted {
+		return nil
 	}
-	return nil
+	if cause := context.Cause(ctx); !errors.Is(cause, errDeadline) {
+		return fmt.Errorf("module %s was stopped: %w", m.Name, cause)
+	}
+	return fmt.Errorf("module %s was stopped: %w: raise timeout: in the userdata, or see what it waited for with startup-agent logs %s", m.Name, errDeadline, m.Name)
 }
 
 // judge turns what became of the script into the module's state.

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"filippo.io/age"
-
 	"startup-bundle/internal/secret"
+
+	"filippo.io/age"
 )
 
 const (

@@ -10,11 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"startup-bundle/internal/bundle"
-	"startup-bundle/internal/secret"
 	"strings"
 	"sync"
 	"testing"
+
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
 
 	"filippo.io/age"
 	"github.com/google/go-cmp/cmp"

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"startup-bundle/internal/secret"
+
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )

@@ -6,10 +6,10 @@ import (
 	"io"
 	"strings"
 
+	"startup-bundle/internal/secret"
+
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
-
-	"startup-bundle/internal/secret"
 )
 
 // Seal returns a writer that takes tar bytes and writes a bundle of format

@@ -8,11 +8,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"startup-bundle/internal/bundle"
-	"startup-bundle/internal/secret"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
 
 	"filippo.io/age"
 )
