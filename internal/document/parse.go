@@ -126,6 +126,13 @@ func checkTokens(source string, tokens token.Tokens) *Error {
 				Line: line, Column: column, Problem: `a value starts with one of & * ! % ? <<, which mean something to YAML`,
 				Hint: `put the value in "quotes"`,
 			}
+		case token.CommentType:
+			if cutsKey(tokens[:i], tk) {
+				return &Error{
+					Line: line, Column: column, Field: "key", Problem: "a # after a space begins a comment, and is not part of the key",
+					Hint: `put the key in "quotes", or a space after the #`,
+				}
+			}
 		case token.DocumentHeaderType:
 			if i > 0 && slices.ContainsFunc(tokens[:i], func(t *token.Token) bool { return t.Type != token.CommentType }) {
 				return &Error{
@@ -151,6 +158,20 @@ func checkTokens(source string, tokens token.Tokens) *Error {
 		}
 	}
 	return nil
+}
+
+// cutsKey reports whether comment follows the key on its line, and is written
+// like a part of it.
+func cutsKey(before token.Tokens, comment *token.Token) bool {
+	n := len(before)
+	if n < 3 || comment.Value == "" || strings.ContainsAny(comment.Value[:1], " \t#") {
+		return false
+	}
+	name, colon, value := before[n-3], before[n-2], before[n-1]
+	line, _ := position(value)
+	commentLine, _ := position(comment)
+	return name.Value == "key" && colon.Type == token.MappingValueType && line == commentLine &&
+		value.Type != token.DoubleQuoteType && value.Type != token.SingleQuoteType
 }
 
 // fromLibrary keeps of the library's error its place and its reason, and drops

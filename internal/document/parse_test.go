@@ -118,6 +118,8 @@ func TestParseKeyOnItsOwnLine(t *testing.T) {
 		"key:\n  stirring dull\n\n\nurl: https://b.example/w\n", "key: # the key\n  stirring dull # here\nurl: https://b.example/w\n",
 		"url: https://b.example/w\nkey:\n\n  \"stirring dull\"\n\n# end\n", "{\n \"key\":\n  \"stirring dull\"\n, \"url\": \"https://b.example/w\"}",
 		"url: https://b.example/w\nkey: |-\n  stirring dull\n", "url: https://b.example/w\nkey: >-\n  stirring dull\n",
+		"url: https://b.example/w\nkey: 'stirring dull' #here\n", "url: https://b.example/w #here\nkey: stirring dull\n#here\nrun: once #here\n",
+		"url: https://b.example/w\nkey: stirring dull #\n", "url: https://b.example/w\nkey: stirring dull ## here\n",
 		"  url: https://b.example/w\n  key:    stirring dull   \n",
 	} {
 		got, err := document.Parse([]byte(text))
@@ -202,6 +204,7 @@ func TestParseRefuses(t *testing.T) {
 		"key null":           {head + "key: null\n", `line 3, column 1: key: has no value; give one, or remove the line; the word null, if that is meant, needs "quotes"`},
 		"key list":           {head + "key: [" + key + "]\n", `line 3, column 6: key: takes one value, not a list or names with values`},
 		"key block":          {head + "key: |\n  " + key + "\n", `line 3, column 6: key: has a line break in it; write it on one line, after "key: "`},
+		"key with a hash":    {head + "key: a #" + key + "\n", `line 3, column 8: key: a # after a space begins a comment, and is not part of the key; put the key in "quotes", or a space after the #`},
 		"key folded":         {head + "key: " + key + "\n  more\n", `line 3, column 6: key: is written over several lines, which YAML joins with spaces; write it on one line`},
 		"key folded, quoted": {head + "key: \"" + key + "\n  more\"\n", `line 3, column 6: key: is written over several lines, which YAML joins with spaces; write it on one line`},
 		"key file of age":    {head + "key: |\n  # public key: age1\n  AGE-SECRET-KEY-1" + key + "\n", `line 3, column 6: key: holds more than one age identity; keep the line that starts with AGE-SECRET-KEY-, without the comments`},
