@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"startup-bundle/agent/fetch"
 	"startup-bundle/agent/record"
 	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/module"
 	"startup-bundle/internal/secret"
 )
 
@@ -95,7 +97,7 @@ func (a *Agent) plan() error {
 	if err := os.MkdirAll(a.Paths.ModuleLogs(), 0o750); err != nil {
 		return fail(CodeRecord, "make log folder: %w", err)
 	}
-	a.run.OnFailure = string(a.doc.OnFailure)
+	a.run.OnFailure = cmp.Or(string(a.doc.OnFailure), a.have.Manifest.OnFailure, module.OnFailureStop)
 	a.run.Modules = make([]record.Module, 0, len(a.have.Manifest.Modules))
 	for _, m := range a.have.Manifest.Modules {
 		a.run.Modules = append(a.run.Modules, record.Module{Name: m.Name, State: record.Pending})

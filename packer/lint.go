@@ -55,7 +55,7 @@ func Lint(src, modules string) ([]Finding, error) {
 			continue
 		}
 		if slices.Contains(before, m.Name) {
-			found = append(found, Finding{src, LevelError, fmt.Sprintf("module %s is there twice: give the second another name with as:", m.Name)})
+			found = append(found, Finding{src, LevelError, fmt.Sprintf("module %s is there twice: give the second another name by as", m.Name)})
 		}
 		if !linted[m.Tree.Dir] {
 			linted[m.Tree.Dir] = true

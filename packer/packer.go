@@ -124,7 +124,7 @@ func Plan(src, modules string) (*Planned, error) {
 			return nil, err
 		}
 		if taken[m.Name] {
-			return nil, fmt.Errorf("module %s is there twice: give the second another name with as:", m.Name)
+			return nil, fmt.Errorf("module %s is there twice: give the second another name by as", m.Name)
 		}
 		taken[m.Name] = true
 		plan.Modules = append(plan.Modules, m)

@@ -41,12 +41,13 @@ const (
 	MaxOpenSSLIterations = 10_000_000
 )
 
-// OnFailure says what a failed module does to those after it.
+// OnFailure says what a failed module does to those after it. Empty: as the
+// bundle's personality says.
 type OnFailure string
 
 // The values of [OnFailure].
 const (
-	Stop     OnFailure = "stop"     // the rest does not run; the default
+	Stop     OnFailure = "stop"     // the rest does not run; the default, where the bundle does not say either
 	Continue OnFailure = "continue" // the rest runs, the run fails at its end
 )
 
@@ -60,7 +61,7 @@ const (
 )
 
 // Document is a start-up document. [Parse] fills in every default;
-// [Document.Marshal] takes a zero OnFailure, Run or Timeout as the default.
+// [Document.Marshal] takes a zero Run or Timeout as the default.
 type Document struct {
 	// URLs are mirrors of one bundle, to be tried in turn: at least one, with
 	// the schemes https, http, s3 or file. They may hold credentials (presigned
@@ -109,9 +110,6 @@ func (d Document) Equal(other Document) bool {
 }
 
 func (d Document) withDefaults() Document {
-	if d.OnFailure == "" {
-		d.OnFailure = Stop
-	}
 	if d.Run == "" {
 		d.Run = Once
 	}

@@ -37,9 +37,7 @@ func (d Document) Marshal() ([]byte, error) {
 	write("key", d.Key.Reveal())
 	write("key_from", d.KeyFrom)
 	write("sha256", d.SHA256)
-	if d.OnFailure != Stop {
-		write("on_failure", string(d.OnFailure))
-	}
+	write("on_failure", string(d.OnFailure))
 	if d.Run != Once {
 		write("run", string(d.Run))
 	}

@@ -20,7 +20,7 @@ func TestMarshal(t *testing.T) {
 		want string
 	}{
 		"defaults are left out": {
-			document.Document{URLs: []string{"https://b.example/w"}, OnFailure: document.Stop, Run: document.Once, Timeout: time.Hour},
+			document.Document{URLs: []string{"https://b.example/w"}, Run: document.Once, Timeout: time.Hour},
 			"#startup-bundle\nurl: https://b.example/w\n",
 		},
 		"zero values are the defaults": {

@@ -20,7 +20,7 @@ const (
 func minimal() document.Document {
 	return document.Document{
 		URLs:      []string{"https://bucket.example/web.bundle"},
-		OnFailure: document.Stop, Run: document.Once, Timeout: time.Hour,
+		Run: document.Once, Timeout: time.Hour,
 	}
 }
 
