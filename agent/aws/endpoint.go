@@ -11,8 +11,8 @@ import (
 // partition is one of the separate worlds of AWS.
 type partition struct{ name, suffix string }
 
-// partitionOf returns the partition of region: the aws/signer module's
-// partitions.json lists these prefixes.
+// partitionOf returns the partition of region: its prefixes are those of
+// aws-sdk-go-v2/internal/endpoints/awsrulesfn/partitions.json.
 func partitionOf(region string) partition {
 	for _, known := range []struct {
 		prefix string
@@ -24,7 +24,6 @@ func partitionOf(region string) partition {
 		{"us-isob-", partition{"aws-iso-b", "sc2s.sgov.gov"}},
 		{"eu-isoe-", partition{"aws-iso-e", "cloud.adc-e.uk"}},
 		{"us-isof-", partition{"aws-iso-f", "csp.hci.ic.gov"}},
-		{"eu-isof-", partition{"aws-iso-f", "csp.hci.ic.gov"}},
 		{"eusc-", partition{"aws-eusc", "amazonaws.eu"}},
 	} {
 		if strings.HasPrefix(region, known.prefix) {

@@ -8,16 +8,12 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"unicode"
 
 	"startup-bundle/agent/transport"
 )
 
-// Limits of what is read from an answer that is an error.
-const (
-	maxErrorBody = 64 << 10
-	maxMessage   = 300
-)
+// maxErrorBody is how much is read of an answer that is an error.
+const maxErrorBody = 64 << 10
 
 // Error is an answer of AWS that is not success. It holds nothing of what was
 // asked for.
@@ -95,7 +91,7 @@ func ReadError(resp *http.Response) *Error {
 	readError(body, e)
 	switch e.Code {
 	case "RequestTimeTooSkewed", "RequestExpired", "InvalidSignatureException":
-		e.Hint = fmt.Sprintf("set this machine's clock, or check the credentials; the server's clock says %q", short(resp.Header.Get("Date")))
+		e.Hint = fmt.Sprintf("set this machine's clock, or check the credentials; the server's clock says %q", transport.Printable(resp.Header.Get("Date")))
 	case "ExpiredToken", "ExpiredTokenException":
 		e.Hint = "the role's credentials have expired: check the metadata service and this machine's clock"
 	case "InvalidToken", "InvalidAccessKeyId", "UnrecognizedClientException":
@@ -121,23 +117,12 @@ func readError(body []byte, e *Error) {
 	text := bytes.TrimSpace(body)
 	switch {
 	case bytes.HasPrefix(text, []byte("<")) && xml.Unmarshal(text, &asXML) == nil:
-		e.Code, e.Message = short(asXML.Code), short(asXML.Message)
+		e.Code, e.Message = transport.Printable(asXML.Code), transport.Printable(asXML.Message)
 		if e.region == "" {
 			e.region = asXML.Region
 		}
 	case bytes.HasPrefix(text, []byte("{")) && json.Unmarshal(text, &asJSON) == nil:
 		code := asJSON.Type[strings.LastIndexByte(asJSON.Type, '#')+1:]
-		e.Code, e.Message = short(code), short(asJSON.Message)
+		e.Code, e.Message = transport.Printable(code), transport.Printable(asJSON.Message)
 	}
-}
-
-// short returns text from outside on one line, cut where it is long.
-func short(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, text)
-	return strings.ToValidUTF8(text[:min(len(text), maxMessage)], "")
 }

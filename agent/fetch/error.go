@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"strings"
 	"time"
-	"unicode"
 
 	"startup-bundle/agent/aws"
 	"startup-bundle/agent/transport"
@@ -25,7 +24,6 @@ const (
 	TLS         Kind = "tls"         // the server's certificate, or no TLS at all
 	Redirect    Kind = "redirect"    // a loop, or away from https
 	Digest      Kind = "digest"      // the file is whole, but not the one asked for
-	Size        Kind = "size"        // more or fewer bytes than announced
 	Changed     Kind = "changed"     // the file was replaced while it was read
 	Unsupported Kind = "unsupported" // not a URL that can be fetched
 	Deadline    Kind = "deadline"    // ctx's deadline came first
@@ -49,8 +47,6 @@ func (k Kind) hint() string {
 		return "give the URL that the redirects should end at"
 	case Digest:
 		return "upload the file again, or pin the sha256 of the new one"
-	case Size:
-		return "check the server, or a proxy between, with curl"
 	case Changed:
 		return "fetch again; upload a new file under a new name"
 	case Unsupported:
@@ -77,7 +73,6 @@ type Error struct {
 
 	raw        string        // the mirror as the request names it
 	lost       bool          // a running stream broke for good; a mirror may serve
-	never      bool          // no use to try again
 	retryAfter time.Duration // asked for by the server, capped
 }
 
@@ -105,6 +100,9 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// hopeless reports whether time mends nothing of e.
+func (e *Error) hopeless() bool { return e.Kind == Unsupported }
 
 // final reports whether e looks like an answer that does not change with time.
 func (e *Error) final() bool { return e.Kind != Network }
@@ -137,7 +135,7 @@ func (r Request) Next(err error) (Request, bool) {
 		return r, true
 	case e.lost:
 		return Request{URLs: append(rest, same...), SHA256: r.SHA256}, true
-	case e.Kind == Digest || e.Kind == Size:
+	case e.Kind == Digest:
 		return Request{URLs: rest, SHA256: r.SHA256}, len(rest) > 0
 	default:
 		return Request{}, false
@@ -225,7 +223,7 @@ func (s *scrubbed) Unwrap() error { return s.err }
 // scrub returns err with every query and userinfo taken out of its text: a
 // server's Location, for one, is quoted in the errors of net/http.
 func scrub(err error) error {
-	words := strings.Fields(printable(err.Error()))
+	words := strings.Fields(transport.Printable(err.Error()))
 	for i, word := range words {
 		if cut := strings.IndexByte(word, '?'); cut >= 0 {
 			words[i] = word[:cut] + "?redacted"
@@ -235,15 +233,4 @@ func scrub(err error) error {
 		}
 	}
 	return &scrubbed{strings.Join(words, " "), err}
-}
-
-// printable returns text from outside on one line, at most 300 bytes of it.
-func printable(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, text)
-	return text[:min(len(text), 300)]
 }

@@ -95,27 +95,24 @@ func scheme(raw string) string {
 func (c *Client) choose(ctx context.Context, mirrors []mirror) (mirror, *answer, error) {
 	var (
 		tries patience
-		last  *Error
+		last  error
 	)
 	for round := 1; ; round++ {
-		var worst *Error // of this round: the one that gives most hope
+		var best *Error // of this round: the one that gives most hope
 		for _, m := range mirrors {
 			first, err := m.open(ctx)
 			if err == nil {
 				return m, first, nil
 			}
 			if ctx.Err() != nil {
-				return nil, nil, m.at().ended(ctx, errors.Join(last, err))
+				return nil, nil, m.at().ended(ctx, errors.Join(last, err)) // last, where there was one
 			}
-			last = m.at().wrap(err)
-			last.Attempt = round
-			c.report(round, last)
-			worst = hopeful(worst, last)
+			trouble := m.at().wrap(err)
+			trouble.Attempt = round
+			c.report(round, trouble)
+			best, last = hopeful(best, trouble), trouble
 		}
-		if worst.never {
-			return nil, nil, worst
-		}
-		if err := tries.wait(ctx, worst); err != nil {
+		if err := tries.wait(ctx, best); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -124,7 +121,7 @@ func (c *Client) choose(ctx context.Context, mirrors []mirror) (mirror, *answer,
 // hopeful returns which of two troubles is more likely to pass. b is set.
 func hopeful(a, b *Error) *Error {
 	switch {
-	case a == nil || (a.never && !b.never) || (a.final() && !b.final()):
+	case a == nil || (a.hopeless() && !b.hopeless()) || (a.final() && !b.final()):
 		return b
 	case a.final() == b.final() && b.retryAfter < a.retryAfter:
 		return b

@@ -25,7 +25,7 @@ func (t *patience) wait(ctx context.Context, trouble *Error) error {
 	if !trouble.final() {
 		t.final = now
 	}
-	if trouble.never || now.Sub(t.final) >= transport.Patience {
+	if trouble.hopeless() || now.Sub(t.final) >= transport.Patience {
 		return trouble
 	}
 	pause := max(transport.Wait(t.failures), trouble.retryAfter)
@@ -44,7 +44,7 @@ func (t *patience) again(ctx context.Context, trouble *Error) error {
 	}
 	t.last = trouble
 	trouble.Attempt = t.failures + 1
-	if trouble.Kind == Changed || trouble.Kind == Size {
+	if trouble.Kind == Changed {
 		return trouble
 	}
 	trouble.lost = trouble.Mirrors > 1

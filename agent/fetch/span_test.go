@@ -103,7 +103,7 @@ func TestMarksDiffer(t *testing.T) {
 }
 
 func TestTheMoreHopefulTroubleDecides(t *testing.T) {
-	gone, never := &Error{Kind: NotFound}, &Error{Kind: Unsupported, never: true}
+	gone, never := &Error{Kind: NotFound}, &Error{Kind: Unsupported}
 	busy, busier := &Error{Kind: Network, retryAfter: time.Second}, &Error{Kind: Network, retryAfter: time.Minute}
 	for _, test := range []struct{ a, b, want *Error }{
 		{nil, never, never},
@@ -140,7 +140,7 @@ type errString string
 func (e errString) Error() string { return string(e) }
 
 func TestEveryKindHasAdvice(t *testing.T) {
-	for _, k := range []Kind{NotFound, Denied, Refused, Network, TLS, Redirect, Digest, Size, Changed, Unsupported, Deadline, Interrupted} {
+	for _, k := range []Kind{NotFound, Denied, Refused, Network, TLS, Redirect, Digest, Changed, Unsupported, Deadline, Interrupted} {
 		if k.hint() == "" {
 			t.Errorf("%s has none", k)
 		}

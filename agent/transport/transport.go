@@ -12,7 +12,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/go-retryablehttp"
 
@@ -29,6 +31,7 @@ const (
 
 	maxHeaderBytes = 64 << 10
 	maxCAFile      = 4 << 20
+	maxText        = 300
 	readBuffer     = 64 << 10
 )
 
@@ -156,4 +159,15 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	}
+}
+
+// Printable returns text from outside on one line, at most 300 bytes of it.
+func Printable(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	return strings.ToValidUTF8(text[:min(len(text), maxText)], "")
 }
