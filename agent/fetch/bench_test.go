@@ -69,7 +69,6 @@ func BenchmarkStream(b *testing.B) {
 				defer server.Close()
 				url = server.URL
 			}
-			b.Setenv("HTTP_PROXY", "")
 			rt, err := transport.New("")
 			if err != nil {
 				b.Fatal(err)

@@ -46,7 +46,6 @@ func startGateway(t *testing.T) *gateway {
 	daemon.Start(t, address, program, "--access", g.root.id, "--secret", g.root.secret, "--region", gatewayRegion,
 		"--port", address, "--iam-dir", t.TempDir(), "posix", "--versioning-dir", t.TempDir(), t.TempDir())
 	t.Setenv("AWS_ENDPOINT_URL_S3", g.endpoint)
-	t.Setenv("HTTP_PROXY", "")
 	//nolint:gosec // the test's own
 	out, err := exec.CommandContext(t.Context(), program, "admin", "--access", g.root.id, "--secret", g.root.secret, "--endpoint-url", g.endpoint,
 		"--region", gatewayRegion, "create-user", "--access", "guest", "--secret", "guest-of-this-test", "--role", "user").CombinedOutput()

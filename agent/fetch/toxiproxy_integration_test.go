@@ -65,7 +65,6 @@ func TestThroughABadNetwork(t *testing.T) {
 	defer plain.Close()
 	ranged := httptest.NewServer(object(data))
 	defer ranged.Close()
-	t.Setenv("HTTP_PROXY", "")
 	for name, toxics := range map[string][]toxic{
 		"nothing":               nil,
 		"a slow line":           {{"latency", map[string]int{"latency": 50, "jitter": 30}}, {"bandwidth", map[string]int{"rate": 20000}}},

@@ -36,7 +36,6 @@ func TestKeysOfRealServices(t *testing.T) {
 		t.Setenv("AWS_ENDPOINT_URL"+name, "")
 	}
 	t.Setenv("AWS_ENDPOINT_URL", "http://"+address)
-	t.Setenv("HTTP_PROXY", "")
 	rt, err := transport.New("")
 	if err != nil {
 		t.Fatal(err)

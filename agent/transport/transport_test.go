@@ -175,7 +175,7 @@ func TestSleepEndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestWhatIsRepeated(t *testing.T) {
+func TestWhatIsRepeated(t *testing.T) { //nolint:bodyclose // there are no bodies
 	answer := func(code int) *http.Response { return &http.Response{StatusCode: code} }
 	dial := &net.OpError{Op: "dial", Err: errors.New("refused")}
 	for name, test := range map[string]struct {
