@@ -175,29 +175,29 @@ func TestSleepEndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestWhatIsRepeated(t *testing.T) { //nolint:bodyclose // there are no bodies
-	answer := func(code int) *http.Response { return &http.Response{StatusCode: code} }
+func TestWhatIsRepeated(t *testing.T) {
 	dial := &net.OpError{Op: "dial", Err: errors.New("refused")}
 	for name, test := range map[string]struct {
-		resp *http.Response
-		err  error
-		want bool
+		status int // 0: no answer
+		err    error
+		want   bool
 	}{
-		"success": {answer(200), nil, false}, "not found": {answer(404), nil, false}, "denied": {answer(403), nil, false},
-		"busy": {answer(503), nil, true}, "throttled": {answer(429), nil, true}, "slow": {answer(408), nil, true},
-		"not implemented": {answer(501), nil, false}, "a reset": {nil, io.ErrUnexpectedEOF, true},
-		"a stalled body": {nil, transport.ErrStalled, true}, "a read error": {nil, &net.OpError{Op: "read"}, true},
-		"no route": {nil, &url.Error{Err: dial}, false}, "no name": {nil, &url.Error{Err: &net.DNSError{}}, false},
-		"a bad certificate": {nil, &url.Error{Err: x509.HostnameError{Certificate: &x509.Certificate{}}}, false},
-		"a redirect":        {answer(302), &url.Error{Err: &transport.RedirectError{}}, false},
+		"success": {200, nil, false}, "not found": {404, nil, false}, "denied": {403, nil, false},
+		"busy": {503, nil, true}, "throttled": {429, nil, true}, "slow": {408, nil, true},
+		"not implemented": {501, nil, false}, "a reset": {0, io.ErrUnexpectedEOF, true},
+		"a stalled body": {0, transport.ErrStalled, true}, "a read error": {0, &net.OpError{Op: "read"}, true},
+		"no route": {0, &url.Error{Err: dial}, false}, "no name": {0, &url.Error{Err: &net.DNSError{}}, false},
+		"a bad certificate": {0, &url.Error{Err: x509.HostnameError{Certificate: &x509.Certificate{}}}, false},
+		"a redirect":        {302, &url.Error{Err: &transport.RedirectError{}}, false},
 	} {
-		if got, err := transport.Transient(t.Context(), test.resp, test.err); got != test.want || err != nil {
+		resp := &http.Response{StatusCode: test.status, Body: http.NoBody}
+		if got, err := transport.Transient(t.Context(), resp, test.err); got != test.want || err != nil {
 			t.Errorf("%s: %t, %v", name, got, err)
 		}
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if again, err := transport.Transient(ended, answer(503), nil); again || err != nil {
+	if again, err := transport.Transient(ended, &http.Response{StatusCode: 503, Body: http.NoBody}, nil); again || err != nil {
 		t.Errorf("after the end: %t, %v", again, err)
 	}
 }
