@@ -179,7 +179,7 @@ func (x *xzReader) startBlock(dictionary byte) error {
 	if capacity > MaxDictionary {
 		return unsafe("its xz dictionary is larger than %d MiB: compress with xz -9 at most", MaxDictionary>>20)
 	}
-	x.data, x.size = x.r.n, 0
+	x.data, x.size, x.check = x.r.n, 0, nil
 	switch x.flags {
 	case 1:
 		x.check = crc32.NewIEEE()
