@@ -25,12 +25,18 @@ import (
 type Config struct {
 	Paths    Paths
 	Userdata string           // a file to read instead of instance metadata; metadata is then not asked at all
+	Force    bool             // begin anew, whatever the record says
+	Only     string           // run this module of the unpacked bundle and no other
 	Limits   bundle.Limits    // of the bundle
 	Version  string           // of this program
 	Journal  *journal.Journal // stays the caller's to close
 	Metadata *instance.Client // stays the caller's to close
 	Fetch    *fetch.Client
 	AWS      key.Caller // asks the key services; nil: there are none
+	BootID   string     // the kernel's name for this boot; empty: asked from it
+
+	// Reboot asks for a reboot and returns: SystemReboot or NoReboot.
+	Reboot func(context.Context) error
 }
 
 // Agent runs once.
@@ -40,12 +46,35 @@ type Agent struct {
 	run  *record.Run        // the record of this run, nil until the userdata is read
 	who  instance.Identity  // zero where metadata is not asked
 	doc  *document.Document // what the userdata says
+	env  map[string]string  // for every module, from the userdata
 	have *bundle.Contents   // the unpacked bundle
 	sync chan error         // gives one value once the bundle is on disk; nil: nothing to wait for
+	pace pace
+}
+
+// pace is how long the agent waits between tries. Tests are in more of a hurry.
+type pace struct {
+	retryFirst    time.Duration // before a module that exited 75 runs again; doubled each time
+	retryMost     time.Duration
+	checkPause    time.Duration // before a check that failed runs again
+	checkPatience time.Duration // for how long: a service that was just started may need a moment
+	heartbeat     time.Duration // between two heartbeats
+}
+
+func usualPace() pace {
+	return pace{
+		retryFirst: 5 * time.Second, retryMost: time.Minute,
+		checkPause: 2 * time.Second, checkPatience: time.Minute, heartbeat: 5 * time.Minute,
+	}
 }
 
 // New returns an agent.
-func New(c Config) *Agent { return &Agent{Config: c, log: c.Journal.Logger} }
+func New(c Config) *Agent {
+	if c.BootID == "" {
+		c.BootID = bootID()
+	}
+	return &Agent{Config: c, log: c.Journal.Logger, pace: usualPace()}
+}
 
 // Run boots the instance:
 //
@@ -79,6 +108,7 @@ func (a *Agent) Run(ctx context.Context) Code {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, a.doc.Timeout, errDeadline)
 	defer cancel()
+	defer a.heartbeat(ctx)()
 	if a.have == nil {
 		var found secret.String
 		if found, err = a.key(ctx); err == nil {

@@ -19,19 +19,21 @@ import (
 // Afterwards have is set and recorded; or nothing of the bundle is on the disk.
 func (a *Agent) bundle(ctx context.Context, key secret.String) error {
 	return a.phase(PhaseBundle, func(log *zap.Logger) error {
-		for {
-			err := a.fetchAndUnpack(ctx, log, key)
-			if !fetch.Restartable(err) || ctx.Err() != nil {
+		for request := (fetch.Request{URLs: a.doc.URLs, SHA256: a.doc.SHA256}); ; {
+			err := a.fetchAndUnpack(ctx, log, request, key)
+			next, ok := request.Next(err)
+			if err == nil || !ok || ctx.Err() != nil {
 				return err
 			}
 			log.Warn("starting the bundle over", zap.Error(err))
+			request = next
 		}
 	})
 }
 
-func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, key secret.String) error {
+func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fetch.Request, key secret.String) error {
 	began := time.Now()
-	stream, err := a.Fetch.Open(ctx, fetch.Request{URLs: a.doc.URLs, SHA256: a.doc.SHA256})
+	stream, err := a.Fetch.Open(ctx, request)
 	if err != nil {
 		return err
 	}
@@ -51,14 +53,14 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, key secret.
 		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, err)
 	}
 	a.have = contents
-	a.run.Bundle = &record.Bundle{Name: contents.Manifest.Name, SHA256: stream.SHA256(), Bytes: stream.Bytes(), URL: url}
+	got := &record.Bundle{Name: contents.Manifest.Name, SHA256: stream.SHA256(), Bytes: stream.Bytes(), URL: url}
 	log.Info("bundle unpacked", zap.String("bundle", contents.Manifest.Name), zap.Int64("bytes", stream.Bytes()),
 		zap.String("sha256", stream.SHA256()), zap.String("vouched_by", by), zap.String("encryption", string(reader.Kind().Encryption)),
 		zap.Int("modules", len(contents.Manifest.Modules)), zap.String("url", url), zap.Duration("duration", time.Since(began)))
 	for _, folder := range contents.Ignored {
 		log.Warn("folder without a start script ignored", zap.String("folder", folder))
 	}
-	if err := a.plan(); err != nil {
+	if err := a.plan(log, got); err != nil {
 		return err
 	}
 	if err := a.persist(); err != nil {
@@ -92,15 +94,26 @@ func (a *Agent) synced() error {
 	return nil
 }
 
-// plan lists the bundle's modules in the record, none of them started.
-func (a *Agent) plan() error {
+// plan lists the bundle's modules in the record. What an earlier start did stays
+// done where it is the same bundle, fetched again; else none has started.
+func (a *Agent) plan(log *zap.Logger, got *record.Bundle) error {
 	if err := os.MkdirAll(a.Paths.ModuleLogs(), 0o750); err != nil {
 		return fail(CodeRecord, "make log folder: %w", err)
 	}
+	before := *a.run
+	same := before.Bundle != nil && before.Bundle.SHA256 == got.SHA256
+	if before.Bundle != nil && !same {
+		log.Warn("another bundle is there now: all its modules run", zap.String("sha256", got.SHA256), zap.String("before", before.Bundle.SHA256))
+	}
+	a.run.Bundle = got
 	a.run.OnFailure = cmp.Or(string(a.doc.OnFailure), a.have.Manifest.OnFailure, module.OnFailureStop)
 	a.run.Modules = make([]record.Module, 0, len(a.have.Manifest.Modules))
 	for _, m := range a.have.Manifest.Modules {
-		a.run.Modules = append(a.run.Modules, record.Module{Name: m.Name, State: record.Pending})
+		rec := record.Module{Name: m.Name, Run: m.Run, State: record.Pending}
+		if done := before.Module(m.Name); same && done != nil {
+			rec = *done
+		}
+		a.run.Modules = append(a.run.Modules, rec)
 	}
 	return nil
 }

@@ -70,6 +70,8 @@ func codeOf(ctx context.Context, err error) Code {
 		return CodeDone
 	case errors.As(err, &f) && f.code == CodeRecord:
 		return CodeRecord
+	case errors.Is(err, errReboot):
+		return CodeInterrupted
 	case errors.Is(cause, errDeadline):
 		return CodeDeadline
 	case cause != nil:

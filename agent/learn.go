@@ -5,11 +5,11 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
+	"startup-bundle/agent/journal"
 	"startup-bundle/agent/record"
 	"startup-bundle/agent/userdata"
 	"startup-bundle/internal/bundle"
@@ -97,31 +97,58 @@ func (a *Agent) idle(log *zap.Logger, u userdata.Userdata) error {
 func (a *Agent) fresh(digest string) *record.Run {
 	return &record.Run{
 		Version: record.Version, Agent: a.Version, InstanceID: a.who.InstanceID, UserdataSHA256: digest,
-		State: record.Running, Phase: PhaseUserdata, Attempt: 1, BootID: bootID(), StartedAt: time.Now().UTC(),
+		State: record.Running, Phase: PhaseUserdata, Attempt: 1, BootID: a.BootID, StartedAt: time.Now().UTC(),
 	}
 }
 
 // resume compares with the record: a run of this instance and userdata that
-// succeeded is left alone, one that did not goes on, anything else begins anew.
+// succeeded is left alone, but for what runs at every boot; one that did not goes
+// on; anything else begins anew.
 func (a *Agent) resume(log *zap.Logger, u userdata.Userdata) error {
 	old, err := record.Load(a.Paths.Record())
 	if err != nil && !errors.Is(err, record.ErrNone) {
 		return &failure{CodeRecord, err}
 	}
-	same := old != nil && old.InstanceID == a.who.InstanceID && old.UserdataSHA256 == u.Digest
-	if same && old.State == record.Succeeded {
+	a.run = a.fresh(u.Digest)
+	a.env = a.doc.Env
+	if old == nil || old.InstanceID != a.who.InstanceID || old.UserdataSHA256 != u.Digest || a.Force {
+		return a.anew(old)
+	}
+	newBoot := old.BootID != a.BootID
+	done := old.State == record.Succeeded
+	switch {
+	case a.Only != "":
+		return a.goOn(log, old)
+	case done && newBoot && a.doc.Run == document.EveryBoot:
+		return a.anew(old)
+	case done && newBoot && hasEveryBoot(old):
+		log.Info("running what runs at every boot")
+	case done:
 		log.Info("nothing to do", zap.String("reason", "this userdata was taken on before"), zap.Time("at", old.StartedAt), zap.String("instance_id", a.who.InstanceID))
+		a.run = old
 		a.publish(old)
 		return errNothingToDo
+	case old.State == record.Running:
+		log.Warn("the last start was cut off: the agent was killed, or the machine went down", zap.String("phase", old.Phase), zap.Time("at", old.StartedAt))
+	default:
+		log.Info("going on with an earlier run", zap.String("state", string(old.State)), zap.Int("attempt", old.Attempt+1))
 	}
-	a.run = a.fresh(u.Digest)
-	if !same {
-		return a.clear()
+	return a.goOn(log, old)
+}
+
+// anew begins a run afresh.
+func (a *Agent) anew(old *record.Run) error {
+	if a.Only != "" && (old == nil || old.Bundle == nil || a.Force) {
+		return fail(CodeUsage, "%w: no bundle is unpacked to run module %s from: run without --only and --force first", errRefused, a.Only)
 	}
+	return a.clear()
+}
+
+// goOn takes over what an earlier start of this run has done.
+func (a *Agent) goOn(log *zap.Logger, old *record.Run) error {
 	a.run.Attempt = old.Attempt + 1
-	log.Info("going on with an earlier run", zap.String("state", string(old.State)), zap.Int("attempt", a.run.Attempt))
 	if old.Bundle == nil {
-		return a.clear()
+		return a.anew(old)
 	}
 	contents, err := bundle.Load(a.Paths.Bundle())
 	if err == nil {
@@ -129,10 +156,29 @@ func (a *Agent) resume(log *zap.Logger, u userdata.Userdata) error {
 	}
 	if err != nil {
 		log.Warn("the unpacked bundle is not whole: fetching it again", zap.Error(err))
-		return a.clear()
+		if err := a.clear(); err != nil {
+			return err
+		}
+	} else {
+		a.have = contents
 	}
-	a.have, a.run.Bundle, a.run.Modules, a.run.OnFailure = contents, old.Bundle, old.Modules, old.OnFailure
-	return nil
+	a.run.Bundle, a.run.Modules, a.run.OnFailure = old.Bundle, old.Modules, old.OnFailure
+	for i, m := range a.run.Modules {
+		if m.State == record.Running {
+			log.Warn("module was cut off: running it again", zap.String(journal.KeyModule, m.Name), zap.Int("attempt", m.Attempts))
+			a.run.Modules[i].State = record.Interrupted
+		}
+	}
+	if old.BootID != a.BootID {
+		a.again(everyBoot)
+	}
+	if a.Only != "" {
+		if a.run.Module(a.Only) == nil {
+			return fail(CodeUsage, "%w: the bundle has no module %s", errRefused, a.Only)
+		}
+		a.again(func(m record.Module) bool { return m.Name == a.Only })
+	}
+	return a.save()
 }
 
 // clear removes what another run left.
@@ -142,14 +188,8 @@ func (a *Agent) clear() error {
 			return fail(CodeRecord, "remove the last run's bundle: %w", err)
 		}
 	}
-	return a.save()
-}
-
-// bootID returns the kernel's name for this boot; empty where there is none.
-func bootID() string {
-	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
+	if err := a.saveEnv(); err != nil {
+		return err
 	}
-	return strings.TrimSpace(string(text))
+	return a.save()
 }

@@ -22,7 +22,7 @@ func (a *Agent) lock() (unlock func(), err error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fail(CodeOther, "another agent is running: see startup-agent status")
+			return nil, fail(CodeOther, "%w: another agent is running: see startup-agent status", errRefused)
 		}
 		return nil, fail(CodeRecord, "take lock: %w", err)
 	}

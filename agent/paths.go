@@ -20,11 +20,26 @@ func (p Paths) Record() string { return filepath.Join(p.State(), "record.json") 
 // Lock is held while an agent runs.
 func (p Paths) Lock() string { return filepath.Join(p.State(), "lock") }
 
+// Env is the userdata's env, for the checks.
+func (p Paths) Env() string { return filepath.Join(p.State(), "env.json") }
+
+// Hooks is the folder of what runs after a run.
+func (p Paths) Hooks() string { return filepath.Join(p.Config(), "hooks.d") }
+
+// Heartbeats is the folder of what runs every few minutes during a run.
+func (p Paths) Heartbeats() string { return filepath.Join(p.Config(), "heartbeat.d") }
+
+// HookLog is the raw output of hooks and heartbeats.
+func (p Paths) HookLog() string { return filepath.Join(p.Logs(), "hooks.log") }
+
 // Bundle is the unpacked bundle.
 func (p Paths) Bundle() string { return filepath.Join(p.State(), "bundle") }
 
+// ModuleStates is the folder of the modules' own folders.
+func (p Paths) ModuleStates() string { return filepath.Join(p.State(), "state") }
+
 // ModuleState is a module's own folder, which outlives the bundle.
-func (p Paths) ModuleState(module string) string { return filepath.Join(p.State(), "state", module) }
+func (p Paths) ModuleState(module string) string { return filepath.Join(p.ModuleStates(), module) }
 
 // Logs is the folder of the logs.
 func (p Paths) Logs() string { return p.join("/var/log/startup-agent") }

@@ -13,6 +13,9 @@ import (
 	"startup-bundle/agent/record"
 )
 
+// errRefused is a start that was not to be: it touches neither record nor status.
+var errRefused = errors.New("not started")
+
 // end records how the run ended, logs it as the last line, and gives the exit code.
 func (a *Agent) end(ctx context.Context, began time.Time, err error) Code {
 	if syncErr := a.synced(); err == nil {
@@ -20,6 +23,10 @@ func (a *Agent) end(ctx context.Context, began time.Time, err error) Code {
 	}
 	code := codeOf(ctx, err)
 	fields := []zap.Field{zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(began))}
+	if errors.Is(err, errRefused) {
+		a.log.Error("run refused", append(fields, zap.Error(err))...)
+		return code
+	}
 	if a.run == nil { // nothing was begun: the record of what was done before stays
 		a.run = a.fresh("")
 		a.conclude(code, err)
@@ -33,10 +40,13 @@ func (a *Agent) end(ctx context.Context, began time.Time, err error) Code {
 			}
 		}
 	}
+	a.hooks(ctx)
 	fields = append(fields, zap.String(journal.KeyPhase, a.run.Phase))
 	switch {
 	case err == nil:
 		a.log.Info("run succeeded", fields...)
+	case errors.Is(err, errReboot):
+		a.log.Info("run goes on after the reboot", append(fields, zap.Error(err))...)
 	case code == CodeInterrupted:
 		a.log.Warn("run interrupted: it goes on at the next start", append(fields, zap.Error(err))...)
 	default:

@@ -40,18 +40,18 @@ type Run struct {
 	InstanceID     string     `json:"instance_id"`
 	UserdataSHA256 string     `json:"userdata_sha256"`
 	State          State      `json:"state"`
-	Phase          string     `json:"phase"`              // the current, or the last
-	ExitCode       int        `json:"exit_code"`          // of the agent, once ended
-	Error          string     `json:"error,omitempty"`    // redacted
-	Attempt        int        `json:"attempt"`            // starts of the agent for this run
-	BootID         string     `json:"boot_id,omitempty"`  // of the kernel that ran it last
-	StartedAt      time.Time  `json:"started_at"`         // of the last attempt
-	EndedAt        *time.Time `json:"ended_at,omitempty"` // of the last attempt
-	Bundle         *Bundle    `json:"bundle,omitempty"`   // once it is unpacked and whole
-	OnFailure      string     `json:"on_failure"`         // stop or continue, as resolved
-	Modules        []Module   `json:"modules,omitempty"`  // in running order
-	Reason         string     `json:"reason,omitempty"`   // of Idle, for people
-	NextRetryAt    *time.Time `json:"next_retry_at,omitempty"`
+	Phase          string     `json:"phase"`               // the current, or the last
+	ExitCode       int        `json:"exit_code"`           // of the agent, once ended
+	Error          string     `json:"error,omitempty"`     // redacted
+	Attempt        int        `json:"attempt"`             // starts of the agent for this run
+	BootID         string     `json:"boot_id,omitempty"`   // of the kernel that ran it last
+	StartedAt      time.Time  `json:"started_at"`          // of the last attempt
+	EndedAt        *time.Time `json:"ended_at,omitempty"`  // of the last attempt
+	Bundle         *Bundle    `json:"bundle,omitempty"`    // once it is unpacked and whole
+	OnFailure      string     `json:"on_failure"`          // stop or continue, as resolved
+	Modules        []Module   `json:"modules,omitempty"`   // in running order
+	Reason         string     `json:"reason,omitempty"`    // of Idle, for people
+	Rebooting      bool       `json:"rebooting,omitempty"` // interrupted because a module asked for a reboot
 }
 
 // Bundle is the bundle in the agent's folder.
@@ -66,7 +66,10 @@ type Bundle struct {
 type Module struct {
 	Name      string     `json:"name"`
 	State     State      `json:"state"`
+	Run       string     `json:"run,omitempty"` // every-boot; empty: once
 	Attempts  int        `json:"attempts"`
+	Retries   int        `json:"retries,omitempty"`    // how often it asked to be run again later
+	Reboots   int        `json:"reboots,omitempty"`    // how often it asked for a reboot
 	StartedAt *time.Time `json:"started_at,omitempty"` // of the last attempt
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
 	Seconds   float64    `json:"seconds"` // of the last attempt

@@ -11,13 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"startup-bundle/internal/bundle"
-	"startup-bundle/internal/secret"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
 
 	"filippo.io/age"
 	"github.com/google/go-cmp/cmp"

@@ -2,9 +2,10 @@ package bundle_test
 
 import (
 	"bytes"
+	"testing"
+
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/secret"
-	"testing"
 
 	"filippo.io/age"
 	"github.com/google/go-cmp/cmp"

@@ -9,9 +9,10 @@ import (
 	"hash/crc32"
 	"io"
 	"runtime"
-	"startup-bundle/internal/bundle"
 	"strings"
 	"testing"
+
+	"startup-bundle/internal/bundle"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"

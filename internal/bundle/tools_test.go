@@ -6,10 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"startup-bundle/internal/bundle"
-	"startup-bundle/internal/secret"
 	"strings"
 	"testing"
+
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
 
 	"filippo.io/age"
 	"github.com/google/go-cmp/cmp"

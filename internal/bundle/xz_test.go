@@ -3,8 +3,9 @@ package bundle_test
 import (
 	"bytes"
 	"io"
-	"startup-bundle/internal/bundle"
 	"testing"
+
+	"startup-bundle/internal/bundle"
 
 	"github.com/ulikunitz/xz"
 )

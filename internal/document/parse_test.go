@@ -19,8 +19,8 @@ const (
 
 func minimal() document.Document {
 	return document.Document{
-		URLs:      []string{"https://bucket.example/web.bundle"},
-		Run: document.Once, Timeout: time.Hour,
+		URLs: []string{"https://bucket.example/web.bundle"},
+		Run:  document.Once, Timeout: time.Hour,
 	}
 }
 

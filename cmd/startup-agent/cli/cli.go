@@ -3,10 +3,14 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"startup-bundle/agent"
 	"startup-bundle/internal/version"
@@ -43,7 +47,7 @@ func (p *program) command() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVar(&p.root, "root", "/", "the folder that all paths are below")
-	root.AddCommand(p.runCommand(), p.statusCommand(), &cobra.Command{
+	root.AddCommand(p.runCommand(), p.statusCommand(), p.checkCommand(), p.resetCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
@@ -51,6 +55,25 @@ func (p *program) command() *cobra.Command {
 	})
 	return root
 }
+
+// paths returns the agent's files below --root.
+func (p *program) paths() (agent.Paths, error) {
+	root, err := filepath.Abs(p.root)
+	if err != nil {
+		return agent.Paths{}, p.failed(agent.CodeOther, err)
+	}
+	return agent.Paths{Root: root}, nil
+}
+
+// printJSON prints a result for programs.
+func (p *program) printJSON(v any) error {
+	e := json.NewEncoder(p.stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 // failed is what a command returns that began its work and could not end it.
 func (p *program) failed(code agent.Code, err error) error {

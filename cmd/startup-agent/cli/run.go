@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"context"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,7 +31,8 @@ const exitCodes = `Exit codes:
 func (p *program) runCommand() *cobra.Command {
 	var userdata, caFile string
 	var limits bundle.Limits
-	var debug bool
+	var debug, force bool
+	var only string
 	var patience time.Duration
 	c := &cobra.Command{
 		Use:   "run",
@@ -43,11 +44,10 @@ that failed or was cut off goes on with the first module that has not succeeded.
 ` + exitCodes,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			root, err := filepath.Abs(p.root)
+			paths, err := p.paths()
 			if err != nil {
-				return p.failed(agent.CodeOther, err)
+				return err
 			}
-			paths := agent.Paths{Root: root}
 			level := zapcore.InfoLevel
 			if debug {
 				level = zapcore.DebugLevel
@@ -67,7 +67,7 @@ that failed or was cut off goes on with the first module that has not succeeded.
 				Logger: log.Logger, Transport: transport, Credentials: metadata.Credentials(), Region: metadata.Region,
 			})
 			p.code = agent.New(agent.Config{
-				Paths: paths, Userdata: userdata, Limits: limits, Version: version.String(), Journal: log, Metadata: metadata, AWS: signed,
+				Paths: paths, Userdata: userdata, Force: force, Only: only, Reboot: rebooter(paths.Root), Limits: limits, Version: version.String(), Journal: log, Metadata: metadata, AWS: signed,
 				Fetch: fetch.New(fetch.Config{
 					Logger: log.With(zap.String(journal.KeyPhase, agent.PhaseBundle)), Transport: transport, AWS: signed,
 				}),
@@ -76,6 +76,8 @@ that failed or was cut off goes on with the first module that has not succeeded.
 		},
 	}
 	c.Flags().StringVar(&userdata, "userdata", "", "read the userdata from this `FILE` and do not ask instance metadata")
+	c.Flags().BoolVar(&force, "force", false, "begin anew, whatever was done before")
+	c.Flags().StringVar(&only, "only", "", "run this `MODULE` of the unpacked bundle again, and no other")
 	c.Flags().StringVar(&caFile, "ca-file", os.Getenv("STARTUP_AGENT_CA_FILE"), "trust the certificates in this PEM `FILE` too (also STARTUP_AGENT_CA_FILE)")
 	c.Flags().Int64Var(&limits.Bytes, "max-bytes", bundle.DefaultMaxBytes, "refuse a bundle that unpacks to more bytes")
 	c.Flags().Int64Var(&limits.Files, "max-files", bundle.DefaultMaxFiles, "refuse a bundle of more files")
@@ -83,4 +85,13 @@ that failed or was cut off goes on with the first module that has not succeeded.
 	c.Flags().DurationVar(&patience, "metadata-timeout", instance.DefaultDeadline, "wait this long for instance metadata")
 	c.Flags().BoolVar(&debug, "debug", false, "log every retry")
 	return c
+}
+
+// rebooter returns how a module's wish for a reboot is granted: only a machine
+// that systemd booted, and whose own root this is, may be rebooted.
+func rebooter(root string) func(context.Context) error {
+	if _, err := os.Stat("/run/systemd/system"); root != "/" || err != nil {
+		return agent.NoReboot
+	}
+	return agent.SystemReboot
 }

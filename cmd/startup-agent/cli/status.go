@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,9 +34,7 @@ func (p *program) statusCommand() *cobra.Command {
 				p.code = agent.CodeRunning
 			}
 			if asJSON {
-				e := json.NewEncoder(p.stdout)
-				e.SetIndent("", "  ")
-				return e.Encode(r)
+				return p.printJSON(r)
 			}
 			return r.Print(p.stdout)
 		},

@@ -1,0 +1,156 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"startup-bundle/agent/journal"
+	"startup-bundle/agent/record"
+	"startup-bundle/agent/runner"
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/module"
+)
+
+// checkTimeout is what one run of a check script may take.
+const checkTimeout = time.Minute
+
+// confirm runs a module's check, where it has one, until it is good or patience
+// ends; then the module has failed. The error is for what ends the run.
+func (a *Agent) confirm(ctx context.Context, m bundle.Module, rec *record.Module, log *zap.Logger) error {
+	if !a.hasCheck(m) {
+		return nil
+	}
+	began := time.Now()
+	for try := 1; ; try++ {
+		result, err := a.check(ctx, m, rec, log)
+		switch {
+		case err != nil:
+			return err
+		case result.Outcome == runner.Interrupted:
+			rec.State = record.Interrupted
+			return nil
+		case good(result):
+			log.Info("check is good", zap.Int("attempt", try), zap.Duration("duration", time.Since(began)))
+			return nil
+		case time.Since(began)+a.pace.checkPause > a.pace.checkPatience, result.Outcome != runner.Exited:
+			rec.State, rec.Reason = record.Failed, "its start succeeded, and its check did not: "+result.Reason
+			a.blame(rec, result.Tail)
+			return nil
+		}
+		log.Debug("check is not good yet", zap.Int("attempt", try), zap.Int("exit_code", result.ExitCode))
+		select {
+		case <-time.After(a.pace.checkPause):
+		case <-ctx.Done():
+			rec.State = record.Interrupted
+			return nil
+		}
+	}
+}
+
+func (a *Agent) hasCheck(m bundle.Module) bool {
+	_, err := os.Lstat(filepath.Join(a.have.ModuleDir(m), module.Check))
+	return err == nil
+}
+
+func (a *Agent) check(ctx context.Context, m bundle.Module, rec *record.Module, log *zap.Logger) (runner.Result, error) {
+	return a.script(ctx, m, rec, log, runner.Script{Path: filepath.Join(a.have.ModuleDir(m), module.Check), Timeout: checkTimeout})
+}
+
+// good reports whether a check is content: 0, or 77, it does not apply.
+func good(r runner.Result) bool {
+	return r.Outcome == runner.Exited && (r.ExitCode == module.ExitDone || r.ExitCode == module.ExitSkipped)
+}
+
+// Checked is what became of one module's check.
+type Checked struct {
+	Module  string  `json:"module"`
+	Result  string  `json:"result"` // good, skipped, failed, none, not-run
+	Reason  string  `json:"reason,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+// The results of a check.
+const (
+	CheckGood    = "good"
+	CheckSkipped = "skipped" // it does not apply
+	CheckFailed  = "failed"
+	CheckNone    = "none"    // the module has no check
+	CheckNotRun  = "not-run" // the module has not succeeded
+)
+
+// Check runs the check scripts of the bundle on this machine, of all modules or
+// of the one named, and tells each result. Nothing is recorded, so it may run at
+// any time. The code is CodeModule where one failed.
+func (a *Agent) Check(ctx context.Context, only string, tell func(Checked)) (Code, error) {
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	run, err := record.Load(a.Paths.Record())
+	if errors.Is(err, record.ErrNone) {
+		return CodeNoRecord, errors.New("no run is recorded here: there is nothing to check")
+	}
+	if err != nil {
+		return CodeRecord, err
+	}
+	if a.have, err = bundle.Load(a.Paths.Bundle()); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return CodeNoRecord, errors.New("no bundle is unpacked here: there is nothing to check")
+		}
+		return CodeRecord, err
+	}
+	if only != "" && run.Module(only) == nil {
+		return CodeUsage, fmt.Errorf("the bundle has no module %s", only)
+	}
+	a.run, a.who.InstanceID = run, run.InstanceID
+	if err := a.loadEnv(); err != nil {
+		return CodeRecord, err
+	}
+	code := CodeDone
+	for _, m := range a.have.Manifest.Modules {
+		if only != "" && m.Name != only {
+			continue
+		}
+		a.hide(m)
+		c, err := a.checkOne(ctx, m)
+		if err != nil {
+			return codeOf(ctx, err), err
+		}
+		if c.Result == CheckFailed {
+			code = CodeModule
+		}
+		tell(c)
+	}
+	return code, nil
+}
+
+func (a *Agent) checkOne(ctx context.Context, m bundle.Module) (Checked, error) {
+	rec := a.run.Module(m.Name)
+	switch {
+	case rec == nil || (rec.State != record.Succeeded && rec.State != record.Failed):
+		return Checked{Module: m.Name, Result: CheckNotRun}, nil
+	case !a.hasCheck(m):
+		return Checked{Module: m.Name, Result: CheckNone}, nil
+	}
+	copied := *rec
+	r, err := a.check(ctx, m, &copied, a.log.With(zap.String(journal.KeyModule, m.Name)))
+	switch {
+	case err != nil:
+		return Checked{}, err
+	case r.Outcome == runner.Interrupted:
+		return Checked{}, context.Cause(ctx)
+	}
+	c := Checked{Module: m.Name, Result: CheckGood, Seconds: r.Duration.Seconds()}
+	switch {
+	case !good(r):
+		c.Result, c.Reason = CheckFailed, a.Journal.String(r.Reason)
+	case r.ExitCode == module.ExitSkipped:
+		c.Result = CheckSkipped
+	}
+	return c, nil
+}

@@ -1,0 +1,107 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"startup-bundle/agent/journal"
+	"startup-bundle/agent/record"
+	"startup-bundle/agent/runner"
+	"startup-bundle/internal/module"
+)
+
+// hookTimeout is what one hook may take.
+const hookTimeout = time.Minute
+
+// Hooks are programs of the image's owner, in byte order of their names, with
+// these in their environment beside STARTUP_INSTANCE_ID and STARTUP_REGION.
+const (
+	envResult   = "RESULT"    // succeeded or failed; of a heartbeat: running
+	envPhase    = "PHASE"     // the last one
+	envModule   = "MODULE"    // the first that failed, or empty
+	envExitCode = "EXIT_CODE" // of the agent
+)
+
+// hooks runs what is in hooks.d after a run that came to its end. It is no part
+// of the run: what fails there is logged and changes nothing. An interrupted run
+// has not come to its end.
+func (a *Agent) hooks(ctx context.Context) {
+	if a.run.State == record.Succeeded || a.run.State == record.Failed {
+		a.runHooks(context.WithoutCancel(ctx), a.Paths.Hooks(), a.run)
+	}
+}
+
+// failed returns the name of the first module that failed, or "".
+func failed(r *record.Run) string {
+	for _, m := range r.Modules {
+		if m.State == record.Failed {
+			return m.Name
+		}
+	}
+	return ""
+}
+
+// heartbeat runs what is in heartbeat.d every few minutes until stop is called,
+// which waits for one that is running.
+func (a *Agent) heartbeat(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		ticker := time.NewTicker(a.pace.heartbeat)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				a.runHooks(ctx, a.Paths.Heartbeats(), &record.Run{State: record.Running})
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() { cancel(); ended.Wait() }
+}
+
+// runHooks runs the programs in dir. A heartbeat's result is its own: the run's
+// record belongs to the goroutine that runs it.
+func (a *Agent) runHooks(ctx context.Context, dir string, result *record.Run) {
+	entries, err := os.ReadDir(dir) // sorted
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.log.Warn("hooks not read", zap.Error(err))
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		info, err := os.Stat(path) // a hook is often a link to a shipped one
+		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+			a.log.Warn("hook ignored: it is no executable file", zap.String("path", path))
+			continue
+		}
+		a.runHook(ctx, path, map[string]string{
+			"PATH": sanePath, "HOME": a.Paths.join("/root"), envResult: string(result.State), envPhase: result.Phase, envModule: failed(result),
+			envExitCode: strconv.Itoa(result.ExitCode), module.EnvInstanceID: a.who.InstanceID, module.EnvRegion: a.who.Region,
+			"STARTUP_STATUS": a.Paths.Status(),
+		})
+	}
+}
+
+func (a *Agent) runHook(ctx context.Context, path string, env map[string]string) {
+	log := a.log.With(zap.String(journal.KeyPhase, PhaseReport), zap.String("hook", filepath.Base(path)))
+	result, err := runner.Runner{
+		Line: func(line string) { log.Info(journal.MessageOutput, zap.String(journal.KeyLine, line)) },
+	}.Run(ctx, runner.Script{Path: path, Dir: a.Paths.State(), Env: environ(env), Log: a.Paths.HookLog(), Timeout: hookTimeout})
+	switch {
+	case err != nil:
+		log.Warn("hook not run", zap.Error(err))
+	case result.Outcome != runner.Exited || result.ExitCode != 0:
+		log.Warn("hook failed", zap.String("reason", result.Reason), zap.Duration("duration", result.Duration))
+	default:
+		log.Info("hook ended", zap.Duration("duration", result.Duration))
+	}
+}

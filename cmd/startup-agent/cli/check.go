@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap/zapcore"
+
+	"startup-bundle/agent"
+	"startup-bundle/agent/journal"
+)
+
+func (p *program) checkCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "check [MODULE]",
+		Short: "Run the modules' check scripts: does what they set up still work?",
+		Long: `Check runs the check script of each module that was started here, or of the one
+named, and changes nothing in the record. The exit code is 15 where one failed.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			paths, err := p.paths()
+			if err != nil {
+				return err
+			}
+			log, err := journal.Open(paths.Log(), io.Discard, zapcore.InfoLevel)
+			if err != nil {
+				return p.failed(agent.CodeRecord, err)
+			}
+			defer log.Close()
+			only := ""
+			if len(args) > 0 {
+				only = args[0]
+			}
+			checked := []agent.Checked{}
+			code, err := agent.New(agent.Config{Paths: paths, Journal: log}).Check(c.Context(), only, func(c agent.Checked) {
+				checked = append(checked, c)
+			})
+			if err != nil {
+				return p.failed(code, err)
+			}
+			p.code = code
+			if asJSON {
+				return p.printJSON(map[string]any{"checks": checked})
+			}
+			return printChecked(p.stdout, checked)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON")
+	return c
+}
+
+func printChecked(w io.Writer, checked []agent.Checked) error {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "MODULE\tCHECK\tTIME\t")
+	for _, c := range checked {
+		fmt.Fprintf(t, "%s\t%s\t%.2fs\t%s\n", c.Module, c.Result, c.Seconds, c.Reason)
+	}
+	return t.Flush()
+}
