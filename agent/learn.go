@@ -38,7 +38,10 @@ func (a *Agent) learn(ctx context.Context) error {
 		if err != nil {
 			return fail(CodeUserdata, "read userdata: %w", err)
 		}
-		if u.Kind != userdata.Document {
+		switch {
+		case u.Kind == userdata.Script && !a.cloudInitActive():
+			return a.adopt(log, u)
+		case u.Kind != userdata.Document:
 			return a.idle(log, u)
 		}
 		a.doc = u.Document
@@ -84,7 +87,7 @@ func (a *Agent) idle(log *zap.Logger, u userdata.Userdata) error {
 	case userdata.Foreign:
 		reason = "the userdata is not for this agent: " + u.Foreign
 	case userdata.Script:
-		reason = "the userdata is a script"
+		reason = "the userdata is a script, which cloud-init runs here"
 	}
 	log.Info("nothing to do", zap.String("reason", reason), zap.String("instance_id", a.who.InstanceID))
 	idle := a.fresh(u.Digest)

@@ -23,6 +23,9 @@ func (a *Agent) start(ctx context.Context, m bundle.Module, rec *record.Module, 
 	if err != nil {
 		return runner.Result{}, fail(CodeModule, "module %s: %w", m.Name, err)
 	}
+	if a.run.UserdataSHA256 == scriptKey { // it has the whole run to itself
+		timeout = a.doc.Timeout
+	}
 	program, args := a.have.Command(m)
 	return a.script(ctx, m, rec, log, runner.Script{Path: program, Args: args, Timeout: timeout})
 }

@@ -61,7 +61,7 @@ func Script(d document.Document) ([]byte, error) {
 
 func checkSize(text []byte) error {
 	if len(text) > document.MaxUserdata {
-		return fmt.Errorf("the userdata is %d bytes, and EC2 takes at most %d: shorten env or the list of URLs", len(text), document.MaxUserdata)
+		return fmt.Errorf("the userdata is %d bytes, and EC2 takes at most %d: shorten env, the list of URLs or the other parts", len(text), document.MaxUserdata)
 	}
 	return nil
 }

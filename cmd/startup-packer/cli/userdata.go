@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,8 @@ import (
 func (p *program) userdataCommand() *cobra.Command {
 	var d document.Document
 	var bundleFile, out, onFailure, run string
-	var script bool
+	var script, multipart bool
+	var partFlags []string
 	c := &cobra.Command{
 		Use:   "userdata --url URL",
 		Short: "Write the userdata to launch an instance with",
@@ -43,8 +45,15 @@ needs bash, curl, openssl and tar there, and a bundle of --format openssl.`,
 		}
 		d.OnFailure, d.Run = document.OnFailure(onFailure), document.RunPolicy(run)
 		write := packer.Userdata
-		if script {
+		switch {
+		case script:
 			write = packer.Script
+		case multipart || len(partFlags) > 0:
+			parts, err := readParts(partFlags)
+			if err != nil {
+				return err
+			}
+			write = func(d document.Document) ([]byte, error) { return packer.Multipart(d, parts) }
 		}
 		text, err := write(d)
 		if err != nil {
@@ -66,10 +75,30 @@ needs bash, curl, openssl and tar there, and a bundle of --format openssl.`,
 	f.IntVar(&d.OpenSSLIterations, "openssl-iterations", 0, "of a bundle made with openssl enc -pbkdf2 -iter `N`")
 	f.StringToStringVar(&d.Env, "env", nil, "set `NAME=VALUE` for every module")
 	f.BoolVar(&script, "script", false, "write a shell script, for images without the agent")
+	f.BoolVar(&multipart, "mime", false, "write MIME multipart, whose other parts cloud-init takes")
+	f.StringArrayVar(&partFlags, "part", nil, "add this `FILE:TYPE` to the multipart: TYPE such as text/cloud-config, text/x-shellscript")
 	f.StringVarP(&out, "output", "o", "", "write to this `FILE`, mode 0600 (default: standard output)")
 	c.MarkFlagsMutuallyExclusive("key-file", "key-from")
+	c.MarkFlagsMutuallyExclusive("script", "mime")
+	c.MarkFlagsMutuallyExclusive("script", "part")
 	_ = c.MarkFlagRequired("url") // fails only for a flag that does not exist
 	return c
+}
+
+func readParts(flags []string) ([]packer.Part, error) {
+	parts := make([]packer.Part, 0, len(flags))
+	for _, flag := range flags {
+		at := strings.LastIndex(flag, ":")
+		if at < 0 {
+			return nil, fmt.Errorf("--part %s: give it as FILE:TYPE, with a type such as text/x-shellscript or text/cloud-config", flag)
+		}
+		text, err := os.ReadFile(flag[:at])
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, packer.Part{Name: flag[:at], Type: flag[at+1:], Text: text})
+	}
+	return parts, nil
 }
 
 func digestFile(path string) (string, error) {
