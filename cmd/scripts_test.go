@@ -76,8 +76,9 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("URL", s.URL)
 }
 
-// metadata FILE [TYPE]: instance metadata with the file as userdata; "none"
-// for no userdata. It replaces an earlier one.
+// metadata FILE [ID [FAULT=N…]]: instance metadata with the file as userdata;
+// "none" for no userdata. It replaces an earlier one. Each fault answers the
+// next N requests: reset, half, or a status.
 func metadata(ts *testscript.TestScript, _ bool, args []string) {
 	i := imdstest.Sample()
 	if args[0] != "none" {
@@ -86,7 +87,24 @@ func metadata(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) > 1 {
 		i.ID = args[1]
 	}
-	s, err := imdstest.NewServer(i)
+	var faults []imdstest.Fault
+	for _, arg := range args[min(2, len(args)):] {
+		kind, count, _ := strings.Cut(arg, "=")
+		n, err := strconv.Atoi(count)
+		ts.Check(err)
+		f := imdstest.Fault{Requests: n, Do: imdstest.Reset}
+		switch kind {
+		case "reset":
+		case "half":
+			f.Do = imdstest.Half
+		default:
+			status, err := strconv.Atoi(kind)
+			ts.Check(err)
+			f.Do = imdstest.Status(status)
+		}
+		faults = append(faults, f)
+	}
+	s, err := imdstest.NewServer(i, faults...)
 	ts.Check(err)
 	ts.Defer(s.Close)
 	ts.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", s.URL)
