@@ -63,7 +63,7 @@ fuzz: ## fuzz each parser of outside bytes for FUZZTIME (60s)
 	for package in $$(go list ./...); do
 	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do
 	    echo "== $$package $$target"
-	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$package
 	  done
 	done
 
