@@ -1,0 +1,198 @@
+package module_test
+
+import (
+	"startup-bundle/internal/module"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func scalar(s string) *module.Scalar { v := module.Scalar(s); return &v }
+
+func TestParseSpec(t *testing.T) {
+	const whole = `
+version: 1.2.3-rc.1
+summary: a server
+os: [debian-12, amzn]
+after: [base]
+run: every-boot
+timeout: 90s
+options:
+  port: {default: 080, type: int, help: where it listens}
+  tls: {default: yes, type: bool}
+  level: {default: low, enum: [low, 1.0, no]}
+  password: {secret: true, required: true}
+  text:
+    default: |
+      two
+      lines
+  none: {default: ~}
+`
+	got, err := module.ParseSpec([]byte(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := module.Spec{
+		Version: "1.2.3-rc.1", Summary: "a server", OS: []string{"debian-12", "amzn"}, After: []string{"base"}, Run: "every-boot", Timeout: "90s",
+		Options: map[string]module.Option{
+			"port":     {Default: scalar("080"), Type: "int", Help: "where it listens"},
+			"tls":      {Default: scalar("yes"), Type: "bool"},
+			"level":    {Default: scalar("low"), Enum: []module.Scalar{"low", "1.0", "no"}},
+			"password": {Secret: true, Required: true},
+			"text":     {Default: scalar("two\nlines\n")},
+			"none":     {},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, empty := range []string{"", "\n", "# nothing\n", "---\n", "{}"} {
+		if s, err := module.ParseSpec([]byte(empty)); err != nil || !cmp.Equal(s, module.Spec{}) {
+			t.Errorf("%q: %+v, %v", empty, s, err)
+		}
+	}
+}
+
+func TestParseSpecRefuses(t *testing.T) {
+	for name, tt := range map[string]struct{ text, want string }{
+		"an unknown field":              {"versoin: 1.0.0", "versoin"},
+		"an unknown field of an option": {"options: {a: {dflt: 1}}", "dflt"},
+		"a list for a value":            {"options: {a: {default: [1]}}", "single value"},
+		"a mapping for a value":         {"options: {a: {default: {b: 1}}}", "single value"},
+		"a list":                        {"[1]", "read module.yaml"},
+		"broken YAML":                   {"a: [", "read module.yaml"},
+		"a duplicate":                   {"run: once\nrun: once", "run"},
+		"too large":                     {"# " + strings.Repeat("x", module.MaxSpec), "larger than"},
+		"a version with a v":            {"version: v1.2.3", "not like 1.2.3"},
+		"a version of two numbers":      {"version: 1.2", "not like 1.2.3"},
+		"an unknown run":                {"run: daily", "every-boot"},
+		"a time-out without a unit":     {"timeout: 90", "90s or 30m"},
+		"a time-out of nothing":         {"timeout: 0s", "90s or 30m"},
+		"a negative time-out":           {"timeout: -1m", "90s or 30m"},
+		"an option in capitals":         {"options: {PORT: {}}", "small letters"},
+		"an option with a hyphen":       {"options: {max-memory: {}}", "small letters"},
+		"an unknown type":               {"options: {a: {type: integer}}", "none of string, int"},
+		"a default of another type":     {"options: {a: {type: int, default: x}}", "its default"},
+		"a default outside the enum":    {"options: {a: {enum: [b], default: x}}", "its default"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := module.ParseSpec([]byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestResolve(t *testing.T) {
+	spec := module.Spec{Options: map[string]module.Option{
+		"port":       {Default: scalar("80"), Type: "int"},
+		"max_memory": {Type: "size"},
+		"wait":       {Type: "duration"},
+		"tls":        {Type: "bool"},
+		"level":      {Enum: []module.Scalar{"low", "high"}},
+		"password":   {Secret: true},
+		"empty":      {Default: scalar("")},
+	}}
+	for name, tt := range map[string]struct {
+		given   map[string]module.Scalar
+		env     map[string]string
+		secrets []string
+		err     string
+	}{
+		"defaults alone": {nil, map[string]string{"OPT_PORT": "80", "OPT_EMPTY": ""}, nil, ""},
+		"all given": {
+			map[string]module.Scalar{"port": "-1", "max_memory": "512MiB", "wait": "1m30s", "tls": "On", "level": "high", "password": "p w", "empty": "x"},
+			map[string]string{"OPT_PORT": "-1", "OPT_MAX_MEMORY": "512MiB", "OPT_WAIT": "1m30s", "OPT_TLS": "On", "OPT_LEVEL": "high", "OPT_PASSWORD": "p w", "OPT_EMPTY": "x"},
+			[]string{"OPT_PASSWORD"}, "",
+		},
+		"emptied":             {map[string]module.Scalar{"port": ""}, map[string]string{"OPT_PORT": "", "OPT_EMPTY": ""}, nil, ""},
+		"undeclared":          {map[string]module.Scalar{"prot": "1"}, nil, nil, `option "prot" is not declared in module.yaml: it has empty, level`},
+		"not an int":          {map[string]module.Scalar{"port": "http"}, nil, nil, `option port: "http" is not of type int`},
+		"an int too large":    {map[string]module.Scalar{"port": "99999999999999999999"}, nil, nil, "not of type int"},
+		"not a size":          {map[string]module.Scalar{"max_memory": "much"}, nil, nil, "not of type size"},
+		"not a duration":      {map[string]module.Scalar{"wait": "5"}, nil, nil, "not of type duration"},
+		"not a bool":          {map[string]module.Scalar{"tls": "maybe"}, nil, nil, "not of type bool"},
+		"not in the enum":     {map[string]module.Scalar{"level": "mid"}, nil, nil, "none of low, high"},
+		"emptied enum":        {map[string]module.Scalar{"level": ""}, nil, nil, "none of low, high"},
+		"a NUL":               {map[string]module.Scalar{"port": "8\x000"}, nil, nil, "NUL"},
+		"a NUL in a password": {map[string]module.Scalar{"password": "hunter\x002"}, nil, nil, "option password: the value holds a NUL byte"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env, secrets, err := spec.Resolve(tt.given)
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) || env != nil || strings.Contains(err.Error(), "hunter") {
+					t.Errorf("error %v, want %q", err, tt.err)
+				}
+				return
+			}
+			if diff := cmp.Diff(tt.env, env); diff != "" || err != nil || !cmp.Equal(tt.secrets, secrets) {
+				t.Errorf("%v, secrets %v (-want +got):\n%s", err, secrets, diff)
+			}
+		})
+	}
+	required := module.Spec{Options: map[string]module.Option{"a": {Required: true, Help: "the address"}}}
+	for _, given := range []map[string]module.Scalar{nil, {"a": ""}} {
+		if _, _, err := required.Resolve(given); err == nil || err.Error() != "option a is required: the address" {
+			t.Errorf("%v: %v", given, err)
+		}
+	}
+	if _, _, err := (module.Spec{}).Resolve(map[string]module.Scalar{"a": "1"}); err == nil || !strings.Contains(err.Error(), "declares none") {
+		t.Errorf("no options: %v", err)
+	}
+}
+
+func TestParseTimeout(t *testing.T) {
+	if d, err := module.ParseTimeout(""); d != module.DefaultTimeout || err != nil {
+		t.Errorf("%v, %v", d, err)
+	}
+	if d, err := module.ParseTimeout("1h30m"); d != 90*time.Minute || err != nil {
+		t.Errorf("%v, %v", d, err)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, name := range []string{"a", "web", "rabbitmq-3", strings.Repeat("a", module.MaxName)} {
+		if err := module.CheckName(name); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{"", "A", "1a", "-a", "a_b", "a.b", "a/b", "..", "a b", "a\n", "é", strings.Repeat("a", module.MaxName+1)} {
+		if module.CheckName(name) == nil {
+			t.Errorf("%q is a module name", name)
+		}
+	}
+	for name, want := range map[string]bool{"A": true, "_a1": true, "": false, "1A": false, "A=B": false, "A B": false, "A\n": false, "A\x00": false} {
+		if module.IsEnvName(name) != want {
+			t.Errorf("IsEnvName(%q) is not %v", name, want)
+		}
+	}
+}
+
+func FuzzParseSpec(f *testing.F) {
+	for _, text := range []string{
+		"version: 1.2.3\nrun: once\ntimeout: 1m\n", "options:\n  a: {default: 007, type: int}\n  b: {enum: [x, y], secret: true}\n",
+		"options: {a: {default: [1]}}", "a: &x [*x]", "%YAML 1.2\n---\n", "? a\n: b\n", "options: {a: {default: !!binary x}}", "<<: {run: once}",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		spec, err := module.ParseSpec(text)
+		if err != nil {
+			return
+		}
+		given := map[string]module.Scalar{}
+		for name, o := range spec.Options {
+			if o.Required {
+				given[name] = "1"
+			}
+		}
+		env, _, err := spec.Resolve(given)
+		for name := range env {
+			if err != nil || !module.IsEnvName(name) {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+	})
+}
