@@ -9,10 +9,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"startup-bundle/internal/bundle"
-	"startup-bundle/internal/secret"
 	"strings"
 	"testing"
+
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
 )
 
 // payload is a made-up archive: what is in it, and its tar.

@@ -1,10 +1,11 @@
 package module_test
 
 import (
-	"startup-bundle/internal/module"
 	"strings"
 	"testing"
 	"time"
+
+	"startup-bundle/internal/module"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -105,7 +106,8 @@ func TestResolve(t *testing.T) {
 		"all given": {
 			map[string]module.Scalar{"port": "-1", "max_memory": "512MiB", "wait": "1m30s", "tls": "On", "level": "high", "password": "p w", "empty": "x"},
 			map[string]string{"OPT_PORT": "-1", "OPT_MAX_MEMORY": "512MiB", "OPT_WAIT": "1m30s", "OPT_TLS": "On", "OPT_LEVEL": "high", "OPT_PASSWORD": "p w", "OPT_EMPTY": "x"},
-			[]string{"OPT_PASSWORD"}, "",
+			[]string{"OPT_PASSWORD"},
+			"",
 		},
 		"emptied":             {map[string]module.Scalar{"port": ""}, map[string]string{"OPT_PORT": "", "OPT_EMPTY": ""}, nil, ""},
 		"undeclared":          {map[string]module.Scalar{"prot": "1"}, nil, nil, `option "prot" is not declared in module.yaml: it has empty, level`},

@@ -5,10 +5,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"startup-bundle/internal/secret"
 	"strings"
 	"syscall"
 	"testing"
+
+	"startup-bundle/internal/secret"
 )
 
 const ageKey = "AGE-SECRET-KEY-184JMZMVQH3E6U0PSL869004Y3U2NYV7R30EU99CSEDNPH02YUVFSZW44VU"
