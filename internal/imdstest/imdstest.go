@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -24,6 +25,7 @@ const (
 	ttlHeader   = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
 	maxTTL      = 21600 // seconds; the service's own limit
 	rolePath    = "/latest/meta-data/iam/security-credentials/"
+	tagsPath    = "/latest/meta-data/tags/instance"
 )
 
 // Instance is what the metadata tells. An empty field is answered 404, and
@@ -44,6 +46,10 @@ type Instance struct {
 	// Role is the name of the instance's role; empty where it has none.
 	Role        string
 	Credentials Credentials
+
+	// Tags are the instance's, by name. Nil means that tags are not in the
+	// metadata, as EC2 has it unless told otherwise.
+	Tags map[string]string
 }
 
 // Credentials are those of the instance's role.
@@ -165,6 +171,20 @@ func (h *handler) body(path string) (body []byte, contentType string) {
 	}
 	if in.Role != "" && path == rolePath+in.Role {
 		return h.credentials()
+	}
+	if name, ok := strings.CutPrefix(path, tagsPath); ok && in.Tags != nil {
+		return h.tags(strings.TrimPrefix(name, "/"))
+	}
+	return nil, ""
+}
+
+// tags returns the value of one tag, or without a name the names of all.
+func (h *handler) tags(name string) (body []byte, contentType string) {
+	if name == "" {
+		return []byte(strings.Join(slices.Sorted(maps.Keys(h.instance.Tags)), "\n")), "text/plain"
+	}
+	if value, ok := h.instance.Tags[name]; ok {
+		return []byte(value), "text/plain"
 	}
 	return nil, ""
 }

@@ -36,6 +36,8 @@ func TestHandler(t *testing.T) {
 	in.Userdata = []byte("\x1f\x8bdata")
 	in.Role, in.Credentials = "web", imdstest.Credentials{AccessKeyID: "ID", SecretAccessKey: "secret", Token: "token"}
 	full := imdstest.Handler(in)
+	in.Tags = map[string]string{"Name": "web", "aws:autoscaling:groupName": "group", "empty": ""}
+	tagged := imdstest.Handler(in)
 	bare := imdstest.Handler(imdstest.Instance{})
 	tests := map[string]struct {
 		handler      http.Handler
@@ -65,6 +67,11 @@ func TestHandler(t *testing.T) {
 		"credentials":                {full, "GET", "/latest/meta-data/iam/security-credentials/web", true, nil, 200, `"SecretAccessKey": "secret"`},
 		"another role":               {full, "GET", "/latest/meta-data/iam/security-credentials/db", true, nil, 404, ""},
 		"unknown path":               {full, "GET", "/latest/meta-data/", true, nil, 404, ""},
+		"a tag":                      {tagged, "GET", "/latest/meta-data/tags/instance/aws:autoscaling:groupName", true, nil, 200, "group"},
+		"an empty tag":               {tagged, "GET", "/latest/meta-data/tags/instance/empty", true, nil, 200, ""},
+		"another tag":                {tagged, "GET", "/latest/meta-data/tags/instance/other", true, nil, 404, ""},
+		"the names of tags":          {tagged, "GET", "/latest/meta-data/tags/instance", true, nil, 200, "Name\naws:autoscaling:groupName\nempty"},
+		"tags turned off":            {full, "GET", "/latest/meta-data/tags/instance", true, nil, 404, ""},
 		"no userdata":                {bare, "GET", "/latest/user-data", true, nil, 404, ""},
 		"no document":                {bare, "GET", "/latest/dynamic/instance-identity/document", true, nil, 404, ""},
 		"no role":                    {bare, "GET", "/latest/meta-data/iam/security-credentials/", true, nil, 404, ""},
