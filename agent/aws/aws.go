@@ -1,5 +1,6 @@
 // Package aws sends requests to AWS, signed with SigV4 by the instance's role:
-// reads of S3 objects, and calls of the services that keep keys.
+// reads of S3 objects, calls of the services that keep keys, and of those that wait
+// for a machine to be ready.
 package aws
 
 import (
@@ -96,7 +97,7 @@ func (c *Client) sign(r *http.Request, service, region, hash string) error {
 // forget drops the credentials where code says that they are no longer good.
 func (c *Client) forget(code string) {
 	switch code {
-	case "ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidAccessKeyId", "UnrecognizedClientException":
+	case "ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException":
 		c.credentials.Invalidate()
 	}
 }

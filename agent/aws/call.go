@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -22,10 +25,11 @@ const (
 	maxAnswer   = 1 << 20
 )
 
-// Call is one call of a JSON 1.1 service.
+// Call is one call of a service that speaks JSON 1.1 ([Client.Do]) or the query
+// protocol ([Client.Post]).
 type Call struct {
 	Service  string // ssm, as in the endpoint and the signature
-	Target   string // AmazonSSM.GetParameter
+	Target   string // AmazonSSM.GetParameter; of a query service the action's name alone: SignalResource
 	Region   string // empty: the instance's
 	Action   string // ssm:GetParameter, for the error
 	Resource string // for the error
@@ -36,17 +40,51 @@ type Call struct {
 // is asked again until ctx's deadline (an hour, where it has none), other trouble
 // for transport.Patience. The error is an *Error where the service answered.
 func (c *Client) Do(ctx context.Context, call Call, in, out any) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
 	body, err := json.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("encode the request to %s: %w", call.Service, err)
 	}
-	if _, err := override(call.Service); err != nil {
+	answer, err := c.ask(ctx, call, body, http.Header{
+		"Content-Type": {"application/x-amz-json-1.1"}, "X-Amz-Target": {call.Target},
+	})
+	if err != nil {
 		return err
 	}
+	if err := json.NewDecoder(answer).Decode(out); err != nil {
+		return fmt.Errorf("read the answer of %s: it is not JSON of the expected form; check the endpoint", call.Service)
+	}
+	return nil
+}
+
+// Post sends a call of the query protocol: form, with the call's target as Action
+// and the version of the service's API. Success says nothing more than that. Tries
+// and errors are those of [Client.Do].
+func (c *Client) Post(ctx context.Context, call Call, version string, form url.Values) error {
+	form = maps.Clone(form)
+	form.Set("Action", call.Target)
+	form.Set("Version", version)
+	answer, err := c.ask(ctx, call, []byte(form.Encode()), http.Header{
+		"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"},
+	})
+	if err != nil {
+		return err
+	}
+	var root struct{ XMLName xml.Name }
+	if err := xml.NewDecoder(answer).Decode(&root); err != nil || root.XMLName.Local != call.Target+"Response" {
+		return fmt.Errorf("read the answer of %s: it is not a %sResponse; check the endpoint", call.Service, call.Target)
+	}
+	return nil
+}
+
+// ask sends body until there is an answer, and returns a success.
+func (c *Client) ask(ctx context.Context, call Call, body []byte, header http.Header) (io.Reader, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	if _, err := override(call.Service); err != nil {
+		return nil, err
+	}
 	if call.Region != "" && !isRegion(call.Region) {
-		return fmt.Errorf("call %s: the ARN names no region; check it", call.Action)
+		return nil, fmt.Errorf("call %s: the ARN names no region; check it", call.Action)
 	}
 	trip := &callTrip{client: c, call: call, hash: sum(body)}
 	var last error
@@ -55,25 +93,20 @@ func (c *Client) Do(ctx context.Context, call Call, in, out any) error {
 	// The address is callTrip's to find: the region may come late.
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, "https://"+call.Service+".invalid/", body)
 	if err != nil {
-		return fmt.Errorf("call %s: %w", call.Service, transport.Bare(err))
+		return nil, fmt.Errorf("call %s: %w", call.Service, transport.Bare(err))
 	}
-	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	req.Header.Set("X-Amz-Target", call.Target)
+	maps.Copy(req.Header, header)
 	resp, err := client.Do(req)
 	switch {
 	case err != nil && ctx.Err() != nil && last != nil:
-		return fmt.Errorf("call %s: %w; the last trouble was: %w", call.Action, ctx.Err(), last)
+		return nil, fmt.Errorf("call %s: %w; the last trouble was: %w", call.Action, ctx.Err(), last)
 	case err != nil:
-		return fmt.Errorf("call %s: %w", call.Action, transport.Bare(err))
+		return nil, fmt.Errorf("call %s: %w", call.Action, transport.Bare(err))
 	}
 	if resp.StatusCode != http.StatusOK {
-		return c.explain(resp, call)
+		return nil, c.explain(resp, call)
 	}
-	defer resp.Body.Close() //nolint:errcheck // in memory
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return fmt.Errorf("read the answer of %s: it is not JSON of the expected form; check the endpoint", call.Service)
-	}
-	return nil
+	return resp.Body, nil // in memory
 }
 
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -118,7 +151,10 @@ func (c *Client) explain(resp *http.Response, call Call) *Error {
 	switch {
 	case e.Hint != "":
 	case e.Denied():
-		e.Hint = fmt.Sprintf("allow %s on %s to the instance's role, and kms:Decrypt on the key it is encrypted under", call.Action, call.Resource)
+		e.Hint = fmt.Sprintf("allow %s on %s to the instance's role", call.Action, call.Resource)
+		if call.Service == "ssm" || call.Service == "secretsmanager" {
+			e.Hint += ", and kms:Decrypt on the key it is encrypted under"
+		}
 	default:
 		e.Hint = call.Hint
 	}

@@ -33,6 +33,10 @@ func partitionOf(region string) partition {
 	return partition{"aws", "amazonaws.com"}
 }
 
+// Partition returns the name of the partition that region is in, as ARNs have it:
+// aws, aws-cn, aws-us-gov…
+func Partition(region string) string { return partitionOf(region).name }
+
 // isRegion reports whether text can be a region: it becomes part of a host name.
 func isRegion(text string) bool {
 	return regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`).MatchString(text)
@@ -41,7 +45,10 @@ func isRegion(text string) bool {
 // override returns the endpoint that the standard variables name for service: the
 // service's own, then the one for all; nil where there is none.
 func override(service string) (*url.URL, error) {
-	own := map[string]string{"s3": "S3", "ssm": "SSM", "secretsmanager": "SECRETS_MANAGER", "kms": "KMS"}[service]
+	own := map[string]string{
+		"s3": "S3", "ssm": "SSM", "secretsmanager": "SECRETS_MANAGER", "kms": "KMS",
+		"cloudformation": "CLOUDFORMATION", "autoscaling": "AUTO_SCALING",
+	}[service]
 	for _, name := range []string{"AWS_ENDPOINT_URL_" + own, "AWS_ENDPOINT_URL"} {
 		text := os.Getenv(name)
 		if text == "" {

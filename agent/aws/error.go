@@ -50,7 +50,7 @@ func (e *Error) Error() string {
 // hopeless reports whether the same call can never do better.
 func (e *Error) hopeless() bool {
 	switch e.Code {
-	case "ValidationException", "SerializationException", "InvalidParameterException", "InvalidCiphertextException",
+	case "ValidationException", "ValidationError", "SerializationException", "InvalidParameterException", "InvalidCiphertextException",
 		"IncorrectKeyException", "InvalidKeyUsageException":
 		return true
 	}
@@ -74,7 +74,7 @@ func (e *Error) Busy() bool {
 func (e *Error) Denied() bool {
 	switch e.Code {
 	case "RequestTimeTooSkewed", "RequestExpired", "InvalidSignatureException", "ExpiredToken", "ExpiredTokenException",
-		"InvalidToken", "InvalidAccessKeyId", "UnrecognizedClientException", "SignatureDoesNotMatch":
+		"InvalidToken", "InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch":
 		return true
 	}
 	return e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized || strings.HasPrefix(e.Code, "AccessDenied")
@@ -94,21 +94,26 @@ func ReadError(resp *http.Response) *Error {
 		e.Hint = fmt.Sprintf("set this machine's clock, or check the credentials; the server's clock says %q", transport.Printable(resp.Header.Get("Date")))
 	case "ExpiredToken", "ExpiredTokenException":
 		e.Hint = "the role's credentials have expired: check the metadata service and this machine's clock"
-	case "InvalidToken", "InvalidAccessKeyId", "UnrecognizedClientException":
+	case "InvalidToken", "InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException":
 		e.Hint = "these credentials are not known here: check the role, and that the region belongs to its account's partition"
 	case "SignatureDoesNotMatch":
-		e.Hint = "a proxy may be changing the request: check HTTPS_PROXY"
+		e.Hint = "a proxy may be changing the request: check HTTPS_PROXY; or set this machine's clock"
 	}
 	return e
 }
 
-// readError reads the code and message of an error in S3's XML or in JSON 1.1.
+// readError reads the code and message of an error in XML (S3's is bare, the query
+// services' is inside an ErrorResponse) or in JSON 1.1.
 func readError(body []byte, e *Error) {
-	var asXML struct {
-		XMLName xml.Name `xml:"Error"`
+	type fields struct {
 		Code    string
 		Message string
 		Region  string
+	}
+	var asXML struct {
+		XMLName xml.Name
+		fields
+		Error fields
 	}
 	var asJSON struct {
 		Type    string `json:"__type"`
@@ -117,9 +122,10 @@ func readError(body []byte, e *Error) {
 	text := bytes.TrimSpace(body)
 	switch {
 	case bytes.HasPrefix(text, []byte("<")) && xml.Unmarshal(text, &asXML) == nil:
-		e.Code, e.Message = transport.Printable(asXML.Code), transport.Printable(asXML.Message)
+		found := map[string]fields{"Error": asXML.fields, "ErrorResponse": asXML.Error}[asXML.XMLName.Local]
+		e.Code, e.Message = transport.Printable(found.Code), transport.Printable(found.Message)
 		if e.region == "" {
-			e.region = asXML.Region
+			e.region = found.Region
 		}
 	case bytes.HasPrefix(text, []byte("{")) && json.Unmarshal(text, &asJSON) == nil:
 		code := asJSON.Type[strings.LastIndexByte(asJSON.Type, '#')+1:]

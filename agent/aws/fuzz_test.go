@@ -10,6 +10,7 @@ import (
 func FuzzReadError(f *testing.F) {
 	for _, text := range []string{
 		"", "<", "{", "<Error><Code>NoSuchKey</Code><Message>m</Message><Region>eu-west-1</Region></Error>", "<Error><Code>\x00\x1b[31m</Code>",
+		"<ErrorResponse><Error><Code>Throttling</Code><Message>m</Message></Error></ErrorResponse>", "<ErrorResponse><Code>no</Code></ErrorResponse>",
 		`{"__type":"com.amazonaws.ssm#ParameterNotFound","message":"m"}`, `{"__type":1}`, `{"Message":"` + strings.Repeat("ü", 400) + `"}`,
 	} {
 		f.Add([]byte(text))
