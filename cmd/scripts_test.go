@@ -49,6 +49,8 @@ func TestScripts(t *testing.T) {
 			"subst":    subst,
 			"setsha":   setsha,
 			"absent":   absent,
+			"cloud":    cloud,
+			"receive":  receive,
 		},
 	})
 }

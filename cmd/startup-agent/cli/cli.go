@@ -47,7 +47,7 @@ func (p *program) command() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVar(&p.root, "root", "/", "the folder that all paths are below")
-	root.AddCommand(p.runCommand(), p.statusCommand(), p.checkCommand(), p.validateCommand(), p.resetCommand(), &cobra.Command{
+	root.AddCommand(p.runCommand(), p.statusCommand(), p.signalCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
