@@ -16,7 +16,10 @@ import (
 	"time"
 )
 
-const maxForm = 64 << 10
+const (
+	maxForm   = 64 << 10
+	requestID = "7a62c49f-347e-4fc4-9331-6e8e00000000"
+)
 
 // Keys are the credentials that a signature is checked with.
 type Keys struct{ ID, Secret, Token string }
@@ -84,9 +87,13 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, *refusal)
 		return
 	}
+	result := ""
+	if known.service == "autoscaling" { // whose answers wrap a result, empty or not
+		result = "<" + action + "Result/>"
+	}
 	w.Header().Set("Content-Type", "text/xml")
-	_, _ = fmt.Fprintf(w, "<%sResponse xmlns=\"http://%s.amazonaws.com/doc/%s/\">\n  <ResponseMetadata>\n    <RequestId>7a62c49f-347e-4fc4-9331-6e8e</RequestId>\n  </ResponseMetadata>\n</%[1]sResponse>\n",
-		action, known.service, known.version)
+	_, _ = fmt.Fprintf(w, "<%sResponse xmlns=\"http://%s.amazonaws.com/doc/%s/\">%s<ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></%[1]sResponse>\n",
+		action, known.service, known.version, result, requestID)
 }
 
 // take keeps form, and returns the refusal that it gets.
@@ -109,6 +116,6 @@ func refuse(w http.ResponseWriter, refusal Refusal) {
 	_ = xml.EscapeText(&message, []byte(refusal.Message))
 	w.Header().Set("Content-Type", "text/xml")
 	w.WriteHeader(refusal.Status)
-	_, _ = fmt.Fprintf(w, "<ErrorResponse>\n  <Error>\n    <Type>Sender</Type>\n    <Code>%s</Code>\n    <Message>%s</Message>\n  </Error>\n  <RequestId>7a62c49f-347e-4fc4-9331-6e8e</RequestId>\n</ErrorResponse>\n",
-		refusal.Code, message.String())
+	_, _ = fmt.Fprintf(w, "<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>\n",
+		refusal.Code, message.String(), requestID)
 }
