@@ -47,13 +47,25 @@ func (p *program) command() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVar(&p.root, "root", "/", "the folder that all paths are below")
-	root.AddCommand(p.runCommand(), p.statusCommand(), p.signalCommand(), &cobra.Command{
+	root.AddCommand(
+		p.runCommand(),
+		p.statusCommand(),
+		p.checkCommand(),
+		p.validateCommand(),
+		p.resetCommand(),
+		p.signalCommand(),
+		p.versionCommand(),
+	)
+	return root
+}
+
+func (p *program) versionCommand() *cobra.Command {
+	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		Run:   func(*cobra.Command, []string) { fmt.Fprintln(p.stdout, "startup-agent", version.String()) },
-	})
-	return root
+	}
 }
 
 // paths returns the agent's files below --root.
