@@ -260,7 +260,7 @@ func TestS3ErrorsSayWhatToDo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer resp.Body.Close() //nolint:errcheck // a test
+			defer resp.Body.Close()
 			e := o.Explain(resp)
 			for _, want := range test.want {
 				if !strings.Contains(e.Error(), want) {
@@ -313,7 +313,7 @@ func TestWithoutAnIdentityNothingIsSent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = get(t, o) //nolint:bodyclose // there is none
+			_, err = get(t, o)
 			var identity *aws.IdentityError
 			if !errors.As(err, &identity) || !strings.Contains(err.Error(), "instance profile") || len(cloud.hosts()) != 0 {
 				t.Errorf("%v after %v", err, cloud.hosts())

@@ -96,7 +96,7 @@ func (c *Client) ask(ctx context.Context, call Call, body []byte, header http.He
 		return nil, fmt.Errorf("call %s: %w", call.Service, transport.Bare(err))
 	}
 	maps.Copy(req.Header, header)
-	resp, err := client.Do(req)
+	resp, err := client.Do(req) //nolint:bodyclose // read and closed by read
 	switch {
 	case err != nil && ctx.Err() != nil && last != nil:
 		return nil, fmt.Errorf("call %s: %w; the last trouble was: %w", call.Action, ctx.Err(), last)
@@ -192,7 +192,7 @@ func (t *callTrip) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read below
+	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return nil, err

@@ -90,6 +90,6 @@ func readAll(ctx context.Context, c *fetch.Client, url string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer s.Close() //nolint:errcheck // it returns none
+	defer s.Close()
 	return io.Copy(io.Discard, s)
 }

@@ -37,7 +37,7 @@ func (l *local) open(context.Context) (*answer, error) {
 }
 
 func (l *local) pump(ctx context.Context, first *answer, f *feed) error {
-	defer first.body.Close() //nolint:errcheck // only read
+	defer first.body.Close()
 	err := f.drain(ctx, first.body, first.size, buffers(plainBuffers))
 	switch {
 	case err == nil && f.count.Load() > first.size, errors.Is(err, io.ErrUnexpectedEOF):

@@ -144,7 +144,7 @@ func TestAFileThatIsWrittenWhileItIsReadHasChanged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer s.Close() //nolint:errcheck // it returns none
+			defer s.Close()
 			if err := os.Truncate(path, size); err != nil {
 				t.Fatal(err)
 			}

@@ -40,7 +40,7 @@ func (r *remote) ranges(parent context.Context, first *answer, f *feed) error {
 		for from := int64(0); from < first.size; from += rangeSize {
 			b, err := nextBlock(ctx, span{from, min(from+rangeSize, first.size) - 1}, free)
 			if err != nil {
-				return nil //nolint:nilerr // whoever ended ctx says why
+				return nil
 			}
 			begin := first
 			if from > 0 {
@@ -126,7 +126,7 @@ func (r *remote) read(ctx context.Context, b *block, first, cur *answer) error {
 		}
 		cur = next
 	}
-	defer cur.body.Close() //nolint:errcheck // only read
+	defer cur.body.Close()
 	for at < int64(len(b.buffer)) {
 		n, err := cur.body.Read(b.buffer[at:])
 		at += int64(n)

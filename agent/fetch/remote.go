@@ -113,7 +113,7 @@ func (r *remote) open(ctx context.Context) (*answer, error) {
 		}
 	case http.StatusRequestedRangeNotSatisfiable: // an empty file has no first range
 	default:
-		defer resp.Body.Close() //nolint:errcheck // only read
+		defer resp.Body.Close()
 		return nil, r.answered(resp)
 	}
 	_ = resp.Body.Close()
@@ -127,7 +127,7 @@ func (r *remote) whole(ctx context.Context) (*answer, error) {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		defer resp.Body.Close() //nolint:errcheck // only read
+		defer resp.Body.Close()
 		return nil, r.answered(resp)
 	}
 	return &answer{body: resp.Body, size: resp.ContentLength, mark: markOf(resp)}, nil

@@ -46,7 +46,6 @@ func startGateway(t *testing.T) *gateway {
 	daemon.Start(t, address, program, "--access", g.root.id, "--secret", g.root.secret, "--region", gatewayRegion,
 		"--port", address, "--iam-dir", t.TempDir(), "posix", "--versioning-dir", t.TempDir(), t.TempDir())
 	t.Setenv("AWS_ENDPOINT_URL_S3", g.endpoint)
-	//nolint:gosec // the test's own
 	out, err := exec.CommandContext(t.Context(), program, "admin", "--access", g.root.id, "--secret", g.root.secret, "--endpoint-url", g.endpoint,
 		"--region", gatewayRegion, "create-user", "--access", "guest", "--secret", "guest-of-this-test", "--role", "user").CombinedOutput()
 	if err != nil {
@@ -80,7 +79,7 @@ func (g *gateway) put(t *testing.T, path, query string, body []byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // a test
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("put %s: %s", path, resp.Status)
 	}

@@ -204,9 +204,9 @@ func (f *feed) drain(ctx context.Context, body io.Reader, total int64, free chan
 			return putErr
 		}
 		switch {
-		case err == io.EOF && total >= 0 && f.count.Load() < total: //nolint:errorlint // a Reader returns it bare
+		case err == io.EOF && total >= 0 && f.count.Load() < total:
 			return io.ErrUnexpectedEOF
-		case err == io.EOF: //nolint:errorlint // likewise
+		case err == io.EOF:
 			return nil
 		case err != nil:
 			return err

@@ -49,7 +49,7 @@ func post(t *testing.T, url string, body any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // a test
+	defer resp.Body.Close()
 	if resp.StatusCode >= http.StatusMultipleChoices {
 		t.Fatalf("post %s: %s", url, resp.Status)
 	}

@@ -98,11 +98,11 @@ func file(path string, log *zap.Logger) (string, error) {
 	if !filepath.IsAbs(path) {
 		return "", errors.New("key_from: file: needs an absolute path: file:/path")
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the document names it
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", fmt.Errorf("read key file: %w; check that the image has it", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:

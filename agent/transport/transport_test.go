@@ -148,7 +148,7 @@ func TestASlowReaderIsNoStall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer resp.Body.Close() //nolint:errcheck // a test
+		defer resp.Body.Close()
 		time.Sleep(10 * transport.StallTimeout)
 		buffer := make([]byte, 10)
 		if n, err := resp.Body.Read(buffer); n != 4 || err != nil {
@@ -197,7 +197,7 @@ func TestWhatIsRepeated(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if again, err := transport.Transient(ended, &http.Response{StatusCode: 503, Body: http.NoBody}, nil); again || err != nil {
+	if again, err := transport.Transient(ended, &http.Response{StatusCode: http.StatusServiceUnavailable, Body: http.NoBody}, nil); again || err != nil {
 		t.Errorf("after the end: %t, %v", again, err)
 	}
 }
@@ -224,13 +224,13 @@ func TestAClientReturnsTheLastAnswer(t *testing.T) {
 		if err != nil || count != 3 {
 			t.Fatalf("%d tries: %v", count, err)
 		}
-		defer resp.Body.Close() //nolint:errcheck // a test
+		defer resp.Body.Close()
 		if text, err := io.ReadAll(resp.Body); string(text) != "why" || err != nil {
 			t.Errorf("%q, %v", text, err)
 		}
 		gone := r.WithContext(t.Context())
 		gone.URL.Host = "b"
-		_, err = transport.NewClient(rt, 2, transport.Transient).Do(gone) //nolint:bodyclose // there is none
+		_, err = transport.NewClient(rt, 2, transport.Transient).Do(gone)
 		if err := transport.Bare(err); err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("got %v", err)
 		}

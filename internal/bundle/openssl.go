@@ -135,7 +135,7 @@ func (c *cbcReader) fill() {
 	start := copy(c.buf, c.held)
 	n, err := io.ReadFull(c.r, c.buf[start:])
 	got := c.buf[:start+n]
-	last := err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // ReadFull's own; the raw stream's may wrap one
+	last := err == io.EOF || err == io.ErrUnexpectedEOF
 	switch {
 	case err != nil && !last:
 		c.err = err

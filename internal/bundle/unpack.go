@@ -253,7 +253,7 @@ func (x *extractor) preview(manifest []byte) error {
 	if err := unix.Statfs(x.w.root.Name(), &fsys); err != nil {
 		return err
 	}
-	if free := int64(fsys.Bavail) * int64(fsys.Bsize); m.Bytes > free {
+	if free := int64(fsys.Bavail) * int64(fsys.Bsize); m.Bytes > free { //nolint:unconvert // types differ between systems
 		return fmt.Errorf("%w: it unpacks to %d bytes and %d are free: give the instance a larger disk, at %s", ErrSpace, m.Bytes, free, path.Dir(x.w.root.Name()))
 	}
 	return nil

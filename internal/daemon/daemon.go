@@ -43,7 +43,7 @@ func Address(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // only asked for its number
+	defer l.Close()
 	return l.Addr().String()
 }
 
@@ -55,7 +55,7 @@ func Start(t testing.TB, address, path string, args ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, args...) //nolint:gosec,noctx // a test's own server; ended below
+	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

@@ -58,7 +58,7 @@ options:
 
 func TestParseSpecRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
-		"an unknown field":              {"versoin: 1.0.0", "versoin"},
+		"an unknown field":              {"varsion: 1.0.0", "varsion"},
 		"an unknown field of an option": {"options: {a: {dflt: 1}}", "dflt"},
 		"a list for a value":            {"options: {a: {default: [1]}}", "single value"},
 		"a mapping for a value":         {"options: {a: {default: {b: 1}}}", "single value"},
