@@ -1,0 +1,23 @@
+package bundle_test
+
+import (
+	"runtime"
+	"startup-bundle/internal/bundle"
+	"testing"
+)
+
+func TestMemoryDoesNotGrowWithTheBundle(t *testing.T) {
+	taken := func(megabytes int) uint64 {
+		r := newRoom(t)
+		if _, err := r.unpack(stream(t, megabytes), identityKey(), bundle.Limits{Ratio: 1 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.Sys
+	}
+	first := taken(16)
+	if grown := taken(160) - first; grown > 16<<20 {
+		t.Errorf("ten times the bundle took %d MiB more", grown>>20)
+	}
+}
