@@ -25,23 +25,23 @@ const DefaultTimeout = 30 * time.Minute
 
 // Spec is module.yaml. Every field is optional.
 type Spec struct {
-	Version string            `yaml:"version"` // semantic; needed only to publish
-	Summary string            `yaml:"summary"` // one line
-	OS      []string          `yaml:"os"`      // ID or ID-VERSION_ID of /etc/os-release; lint and docs
-	After   []string          `yaml:"after"`   // modules that must come earlier; lint only, never reorders
-	Run     string            `yaml:"run"`     // RunOnce (default) or RunEveryBoot
-	Timeout string            `yaml:"timeout"` // Go duration
-	Options map[string]Option `yaml:"options"`
+	Version string            `yaml:"version" json:"version,omitempty"` // semantic; needed only to publish
+	Summary string            `yaml:"summary" json:"summary,omitempty"` // one line
+	OS      []string          `yaml:"os" json:"os,omitempty"`           // ID or ID-VERSION_ID of /etc/os-release; lint and docs
+	After   []string          `yaml:"after" json:"after,omitempty"`     // modules that must come earlier; lint only, never reorders
+	Run     string            `yaml:"run" json:"run,omitempty"`         // RunOnce (default) or RunEveryBoot
+	Timeout string            `yaml:"timeout" json:"timeout,omitempty"` // Go duration
+	Options map[string]Option `yaml:"options" json:"options,omitempty"`
 }
 
 // Option declares one option of a module.
 type Option struct {
-	Default  *Scalar  `yaml:"default"`  // nil: unset
-	Type     string   `yaml:"type"`     // one of OptionTypes; default string
-	Enum     []Scalar `yaml:"enum"`     // the only values, if given
-	Required bool     `yaml:"required"` // must be given, and not be empty
-	Secret   bool     `yaml:"secret"`   // never shown in a log
-	Help     string   `yaml:"help"`     // one line
+	Default  *Scalar  `yaml:"default" json:"default,omitempty"`   // nil: unset
+	Type     string   `yaml:"type" json:"type,omitempty"`         // one of OptionTypes; default string
+	Enum     []Scalar `yaml:"enum" json:"enum,omitempty"`         // the only values, if given
+	Required bool     `yaml:"required" json:"required,omitempty"` // must be given, and not be empty
+	Secret   bool     `yaml:"secret" json:"secret,omitempty"`     // never shown in a log
+	Help     string   `yaml:"help" json:"help,omitempty"`         // one line
 }
 
 // OptionTypes are what an option's type may be.

@@ -24,23 +24,33 @@ code 1), and what may surprise (a warning).`,
 			if err != nil {
 				return err
 			}
-			for _, f := range found {
-				if f.Level == packer.LevelError {
-					p.code = codeOther
-				}
-			}
 			if asJSON {
+				p.judgeFindings(found)
 				return p.printJSON(map[string]any{"findings": append([]packer.Finding{}, found...)})
 			}
-			for _, f := range found {
-				fmt.Fprintf(p.stdout, "%s: %s: %s\n", f.Path, f.Level, f.Problem)
-			}
+			p.printFindings(found)
 			return nil
 		},
 	}
 	c.Flags().StringVar(&modules, "modules", "", "look modules up in this `DIR` (default: modules/ beside SOURCE or above it)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	return c
+}
+
+// judgeFindings makes an error among the findings the exit code.
+func (p *program) judgeFindings(found []packer.Finding) {
+	for _, f := range found {
+		if f.Level == packer.LevelError {
+			p.code = codeOther
+		}
+	}
+}
+
+func (p *program) printFindings(found []packer.Finding) {
+	p.judgeFindings(found)
+	for _, f := range found {
+		fmt.Fprintf(p.stdout, "%s: %s: %s\n", f.Path, f.Level, f.Problem)
+	}
 }
 
 func (p *program) rehearseCommand() *cobra.Command {

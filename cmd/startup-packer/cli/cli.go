@@ -81,22 +81,29 @@ truncated), 14 unpack (the archive is refused), 16 disk, 130 interrupted`,
 	}
 	root.AddCommand(
 		p.packCommand(), p.inspectCommand(), p.unpackCommand(), p.keygenCommand(),
-		p.userdataCommand(), p.rehearseCommand(), p.lintCommand(),
+		p.userdataCommand(), p.rehearseCommand(), p.lintCommand(), p.moduleCommand(),
 		&cobra.Command{
 			Use:   "version",
 			Short: "Print the version",
 			Args:  cobra.NoArgs,
 			Run:   func(*cobra.Command, []string) { fmt.Fprintln(p.stdout, "startup-packer", version.String()) },
 		})
-	for _, c := range root.Commands() {
-		if run := c.RunE; run != nil {
-			c.RunE = func(c *cobra.Command, args []string) error {
-				p.began = true // cobra has checked arguments and flags by now
-				return run(c, args)
-			}
+	p.noteBegin(root)
+	return root
+}
+
+// noteBegin makes every command note that it began: cobra has checked arguments
+// and flags by then.
+func (p *program) noteBegin(c *cobra.Command) {
+	if run := c.RunE; run != nil {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			p.began = true
+			return run(c, args)
 		}
 	}
-	return root
+	for _, sub := range c.Commands() {
+		p.noteBegin(sub)
+	}
 }
 
 // printJSON prints a result for programs.
