@@ -114,10 +114,16 @@ type ageStream struct{ r io.Reader }
 
 func (a *ageStream) Read(p []byte) (int, error) {
 	n, err := a.r.Read(p)
-	if err != nil && err != io.EOF && !isBelow(err) {
+	if err != nil && !isEnd(err) && !isBelow(err) {
 		err = fmt.Errorf("%w: truncated or tampered with: %w", ErrDamaged, err)
 	}
 	return n, err
+}
+
+// isEnd reports whether err is the end of a stream. An error that only wraps
+// io.EOF, as a transport's may, is none: half a bundle would pass for a whole one.
+func isEnd(err error) bool {
+	return err == io.EOF //nolint:errorlint // see above
 }
 
 // belowError marks an error of the raw stream, so that no layer above takes it

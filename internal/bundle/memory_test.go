@@ -17,7 +17,7 @@ func TestMemoryDoesNotGrowWithTheBundle(t *testing.T) {
 		return m.Sys
 	}
 	first := taken(16)
-	if grown := taken(160) - first; grown > 16<<20 {
-		t.Errorf("ten times the bundle took %d MiB more", grown>>20)
+	if grown := taken(200) - first; grown > 64<<20 {
+		t.Errorf("a bundle larger by 184 MiB took %d MiB more", grown>>20)
 	}
 }

@@ -67,8 +67,8 @@ type Key struct {
 
 // Reader gives a bundle's tar bytes. Its io.EOF means that every layer ended
 // where it should: authenticated where the encryption does that, checksums
-// right, and nothing after the end. Only io.EOF itself means that: an error of
-// the raw stream may well wrap one, so ends are never looked for by errors.Is.
+// right, and nothing after the end. Only io.EOF itself means that, not an
+// error that wraps it.
 type Reader struct {
 	kind    Kind
 	counted *counter
@@ -206,7 +206,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 			return n, err
 		}
 	}
-	if err == io.EOF {
+	if isEnd(err) {
 		if !r.ended {
 			r.ended, r.after = true, r.end()
 		}
@@ -256,7 +256,7 @@ func (r *Reader) Close() {
 
 func peek(in *bufio.Reader) ([]byte, error) {
 	head, err := in.Peek(headSize)
-	if err != nil && err != io.EOF {
+	if err != nil && !isEnd(err) {
 		return nil, err
 	}
 	return head, nil
@@ -319,7 +319,7 @@ type decompressed struct {
 
 func (d *decompressed) Read(p []byte) (int, error) {
 	n, err := d.r.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !isEnd(err) {
 		err = decompressError(d.how, err)
 	}
 	return n, err

@@ -200,12 +200,12 @@ func TestAnAbsurdWorkFactorIsRefusedBeforeItIsPaid(t *testing.T) {
 	}
 }
 
-// errNetwork stands for what a transport may say; that it wraps io.EOF or
+// networkError stands for what a transport may say; that it wraps io.EOF or
 // io.ErrUnexpectedEOF, as net/http's errors do, must not make it an end.
-type errNetwork struct{ cause error }
+type networkError struct{ cause error }
 
-func (e *errNetwork) Error() string { return "connection lost: " + e.cause.Error() }
-func (e *errNetwork) Unwrap() error { return e.cause }
+func (e *networkError) Error() string { return "connection lost: " + e.cause.Error() }
+func (e *networkError) Unwrap() error { return e.cause }
 
 func TestErrorsOfTheRawStreamComeThroughFromAnywhere(t *testing.T) {
 	plain := tarOf(t, append(good(), file("noise", noise(2000)))...)
@@ -232,7 +232,7 @@ func TestErrorsOfTheRawStreamComeThroughFromAnywhere(t *testing.T) {
 		for _, cause := range []error{io.EOF, io.ErrUnexpectedEOF, errors.New("reset")} {
 			t.Run(fmt.Sprint(name, " ", cause), func(t *testing.T) {
 				r := newRoom(t)
-				for n := 0; n <= len(s.raw); n += 1 + len(s.raw)/400 {
+				for n := 0; n <= len(s.raw); n += 1 + len(s.raw)/60 {
 					checkLost(t, r, s.raw[:n], s.key, cause)
 				}
 				checkLost(t, r, s.raw, s.key, cause)
@@ -244,9 +244,9 @@ func TestErrorsOfTheRawStreamComeThroughFromAnywhere(t *testing.T) {
 
 func checkLost(t *testing.T, r *room, head []byte, key bundle.Key, cause error) {
 	t.Helper()
-	raw := io.MultiReader(bytes.NewReader(head), iotest.ErrReader(&errNetwork{cause}))
+	raw := io.MultiReader(bytes.NewReader(head), iotest.ErrReader(&networkError{cause}))
 	_, err := r.unpack(raw, key, bundle.Limits{})
-	var lost *errNetwork
+	var lost *networkError
 	if !errors.As(err, &lost) {
 		t.Fatalf("after %d bytes: %v, want the network's error", len(head), err)
 	}

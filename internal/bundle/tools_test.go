@@ -22,7 +22,7 @@ func byHand(t testing.TB) string {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, bundle.Top, "10-web", "start"), "#!/bin/sh\necho web\n")
 	write(t, filepath.Join(dir, bundle.Top, "20-db", "start.sh"), "echo db\n")
-	write(t, filepath.Join(dir, bundle.Top, "20-db", "big"), noise(700<<10))
+	write(t, filepath.Join(dir, bundle.Top, "20-db", "big"), noise(200<<10))
 	write(t, filepath.Join(dir, bundle.Top, "notes", "README"), "not a module\n")
 	write(t, filepath.Join(dir, bundle.Top, "lib.sh"), "hello() { echo hello; }\n")
 	return dir
@@ -54,7 +54,7 @@ func checkByHand(t *testing.T, r *room, raw []byte, key bundle.Key, want bundle.
 		t.Errorf("modules (-want +got):\n%s, ignored %v", diff, c.Ignored)
 	}
 	big, err := os.ReadFile(filepath.Join(c.ModuleDir(c.Manifest.Modules[1]), "big"))
-	if err != nil || string(big) != noise(700<<10) {
+	if err != nil || string(big) != noise(200<<10) {
 		t.Errorf("the big file is not what it was: %v", err)
 	}
 	if c.Lib() == "" {

@@ -107,7 +107,7 @@ func drain(r io.Reader) error {
 		if total += n; total > maxTrailer {
 			return unsafe("more than %d bytes follow the end of the tar", maxTrailer)
 		}
-		if err == io.EOF {
+		if isEnd(err) {
 			return nil
 		}
 		if err != nil {
@@ -140,9 +140,9 @@ func (x *extractor) run(t *tar.Reader) error {
 	for {
 		h, err := t.Next()
 		switch {
-		case err == io.EOF && x.files == 0:
+		case isEnd(err) && x.files == 0:
 			return fmt.Errorf("%w: the archive is empty", ErrFormat)
-		case err == io.EOF:
+		case isEnd(err):
 			return nil
 		case err != nil:
 			return tarError(err)
@@ -253,7 +253,8 @@ func (x *extractor) preview(manifest []byte) error {
 	if err := unix.Statfs(x.w.root.Name(), &fsys); err != nil {
 		return err
 	}
-	if free := int64(fsys.Bavail) * int64(fsys.Bsize); m.Bytes > free { //nolint:unconvert // types differ between systems
+	free := int64(fsys.Bavail) * int64(fsys.Bsize) //nolint:unconvert // its type differs between systems
+	if m.Bytes > free {
 		return fmt.Errorf("%w: it unpacks to %d bytes and %d are free: give the instance a larger disk, at %s", ErrSpace, m.Bytes, free, path.Dir(x.w.root.Name()))
 	}
 	return nil

@@ -56,7 +56,7 @@ type xzCounter struct {
 func (c *xzCounter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
-	if err == io.EOF {
+	if isEnd(err) {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
@@ -81,7 +81,7 @@ func (x *xzReader) Read(p []byte) (int, error) {
 		if x.check != nil {
 			x.check.Write(p[:n])
 		}
-		if err == io.EOF {
+		if isEnd(err) {
 			err = x.endBlock()
 		}
 		if n > 0 || err != nil {
@@ -127,9 +127,9 @@ func (x *xzReader) nextStream() error {
 	for {
 		head, err := x.r.r.Peek(4)
 		switch {
-		case len(head) == 0 && err == io.EOF:
+		case len(head) == 0 && isEnd(err):
 			return io.EOF
-		case err == io.EOF:
+		case isEnd(err):
 			return errors.New("bytes follow its end")
 		case err != nil:
 			return err

@@ -1,11 +1,10 @@
 package module_test
 
 import (
+	"startup-bundle/internal/module"
 	"strings"
 	"testing"
 	"time"
-
-	"startup-bundle/internal/module"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -58,7 +57,7 @@ options:
 
 func TestParseSpecRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
-		"an unknown field":              {"varsion: 1.0.0", "varsion"},
+		"an unknown field":              {"edition: 1.0.0", "edition"},
 		"an unknown field of an option": {"options: {a: {dflt: 1}}", "dflt"},
 		"a list for a value":            {"options: {a: {default: [1]}}", "single value"},
 		"a mapping for a value":         {"options: {a: {default: {b: 1}}}", "single value"},
