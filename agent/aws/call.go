@@ -50,7 +50,7 @@ func (c *Client) Do(ctx context.Context, call Call, in, out any) error {
 	if err != nil {
 		return err
 	}
-	if err := json.NewDecoder(answer).Decode(out); err != nil {
+	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("read the answer of %s: it is not JSON of the expected form; check the endpoint", call.Service)
 	}
 	return nil
@@ -70,14 +70,15 @@ func (c *Client) Post(ctx context.Context, call Call, version string, form url.V
 		return err
 	}
 	var root struct{ XMLName xml.Name }
-	if err := xml.NewDecoder(answer).Decode(&root); err != nil || root.XMLName.Local != call.Target+"Response" {
+	err = xml.Unmarshal(answer, &root) //nolint:gosec // a megabyte at most, and encoding/xml expands no entities
+	if err != nil || root.XMLName.Local != call.Target+"Response" {
 		return fmt.Errorf("read the answer of %s: it is not a %sResponse; check the endpoint", call.Service, call.Target)
 	}
 	return nil
 }
 
-// ask sends body until there is an answer, and returns a success.
-func (c *Client) ask(ctx context.Context, call Call, body []byte, header http.Header) (io.Reader, error) {
+// ask sends body until there is an answer, and returns that where it is a success.
+func (c *Client) ask(ctx context.Context, call Call, body []byte, header http.Header) ([]byte, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	if _, err := override(call.Service); err != nil {
@@ -103,10 +104,11 @@ func (c *Client) ask(ctx context.Context, call Call, body []byte, header http.He
 	case err != nil:
 		return nil, fmt.Errorf("call %s: %w", call.Action, transport.Bare(err))
 	}
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, c.explain(resp, call)
 	}
-	return resp.Body, nil // in memory
+	return io.ReadAll(resp.Body)
 }
 
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -76,7 +76,7 @@ func (s *signaller) cfnCommand() *cobra.Command {
 				}
 				return s.Stack(ctx, at, result)
 			}, func() string { return fmt.Sprintf("%s for %s of stack %s", result, at.LogicalID, at.Stack) },
-				name{"stack", tagStack, &at.Stack}, name{"resource", tagResource, &at.LogicalID})
+				named{"stack", tagStack, &at.Stack}, named{"resource", tagResource, &at.LogicalID})
 		},
 	}
 	c.Flags().StringVar(&at.Stack, "stack", "", "name or ARN of the stack (default: the instance's tag "+tagStack+")")
@@ -106,7 +106,7 @@ func (s *signaller) asgCommand() *cobra.Command {
 				return errors.New("--heartbeat has no --result: leave one of them out")
 			}
 			return s.send(c.Context(), send, func() string { return fmt.Sprintf("%s for hook %s of group %s", told, hook.Name, hook.Group) },
-				name{"group", tagGroup, &hook.Group}, name{"hook", tagHook, &hook.Name})
+				named{"group", tagGroup, &hook.Group}, named{"hook", tagHook, &hook.Name})
 		},
 	}
 	c.Flags().StringVar(&hook.Group, "group", "", "name of the group (default: the instance's tag "+tagGroup+")")
@@ -129,15 +129,15 @@ func (s *signaller) outcome() (signal.Result, error) {
 	return "", errors.New("--result is one of success, failure and auto")
 }
 
-// name is what a flag gives, or else a tag.
-type name struct {
+// named is what a flag gives, or else a tag.
+type named struct {
 	flag, tag string
 	value     *string
 }
 
 // send finds out who this is and the names that are missing, and sends; told says
 // what.
-func (s *signaller) send(ctx context.Context, send func(context.Context) error, told func() string, names ...name) error {
+func (s *signaller) send(ctx context.Context, send func(context.Context) error, told func() string, names ...named) error {
 	transport, err := transport.New(s.caFile)
 	if err != nil {
 		return err
@@ -168,7 +168,7 @@ func (s *signaller) send(ctx context.Context, send func(context.Context) error, 
 }
 
 // lookUp fills n from the instance's tag where its flag was not given.
-func (s *signaller) lookUp(ctx context.Context, n name) error {
+func (s *signaller) lookUp(ctx context.Context, n named) error {
 	if *n.value != "" {
 		return nil
 	}
