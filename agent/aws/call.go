@@ -70,7 +70,7 @@ func (c *Client) Post(ctx context.Context, call Call, version string, form url.V
 		return err
 	}
 	var root struct{ XMLName xml.Name }
-	err = xml.Unmarshal(answer, &root) //nolint:gosec // a megabyte at most, and encoding/xml expands no entities
+	err = xml.Unmarshal(answer, &root)
 	if err != nil || root.XMLName.Local != call.Target+"Response" {
 		return fmt.Errorf("read the answer of %s: it is not a %sResponse; check the endpoint", call.Service, call.Target)
 	}
@@ -97,7 +97,7 @@ func (c *Client) ask(ctx context.Context, call Call, body []byte, header http.He
 		return nil, fmt.Errorf("call %s: %w", call.Service, transport.Bare(err))
 	}
 	maps.Copy(req.Header, header)
-	resp, err := client.Do(req) //nolint:bodyclose // read and closed by read
+	resp, err := client.Do(req)
 	switch {
 	case err != nil && ctx.Err() != nil && last != nil:
 		return nil, fmt.Errorf("call %s: %w; the last trouble was: %w", call.Action, ctx.Err(), last)

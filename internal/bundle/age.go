@@ -123,7 +123,7 @@ func (a *ageStream) Read(p []byte) (int, error) {
 // isEnd reports whether err is the end of a stream. An error that only wraps
 // io.EOF, as a transport's may, is none: half a bundle would pass for a whole one.
 func isEnd(err error) bool {
-	return err == io.EOF //nolint:errorlint // see above
+	return err == io.EOF
 }
 
 // belowError marks an error of the raw stream, so that no layer above takes it

@@ -9,12 +9,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"startup-bundle/internal/bundle"
-	"startup-bundle/internal/secret"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"

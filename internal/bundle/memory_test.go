@@ -2,8 +2,9 @@ package bundle_test
 
 import (
 	"runtime"
-	"startup-bundle/internal/bundle"
 	"testing"
+
+	"startup-bundle/internal/bundle"
 )
 
 func TestMemoryDoesNotGrowWithTheBundle(t *testing.T) {

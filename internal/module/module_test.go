@@ -1,10 +1,11 @@
 package module_test
 
 import (
-	"startup-bundle/internal/module"
 	"strings"
 	"testing"
 	"time"
+
+	"startup-bundle/internal/module"
 
 	"github.com/google/go-cmp/cmp"
 )
