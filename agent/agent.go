@@ -91,8 +91,10 @@ func (a *Agent) Run(ctx context.Context) Code {
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
 	began := time.Now()
-	a.log.Info("agent started", zap.String("version", a.Version))
 	unlock, err := a.lock()
+	if !errors.Is(err, errRefused) { // else the log is another agent's
+		a.log.Info(journal.MessageStarted, zap.String("version", a.Version), zap.String(journal.KeyBootID, a.BootID), zap.Float64(journal.KeyUptime, uptime()))
+	}
 	if err != nil {
 		return a.end(ctx, began, err)
 	}
@@ -100,7 +102,7 @@ func (a *Agent) Run(ctx context.Context) Code {
 
 	err = a.learn(ctx)
 	if errors.Is(err, errNothingToDo) {
-		a.log.Info("agent ended", zap.Int("exit_code", int(CodeDone)), zap.Duration("duration", time.Since(began)))
+		a.log.Info(journal.MessageEnded, zap.Int("exit_code", int(CodeDone)), zap.Duration("duration", time.Since(began)))
 		return CodeDone
 	}
 	if err != nil {
@@ -137,7 +139,7 @@ func (a *Agent) untilSignal(ctx context.Context) (context.Context, func()) {
 func (a *Agent) phase(name string, f func(log *zap.Logger) error) error {
 	log := a.log.With(zap.String(journal.KeyPhase, name))
 	began := time.Now()
-	log.Info("phase started")
+	log.Info(journal.MessagePhaseStarted)
 	if a.run != nil {
 		a.run.Phase = name
 		a.publish(a.run)
@@ -145,6 +147,6 @@ func (a *Agent) phase(name string, f func(log *zap.Logger) error) error {
 	if err := f(log); err != nil {
 		return err
 	}
-	log.Info("phase ended", zap.Duration("duration", time.Since(began)))
+	log.Info(journal.MessagePhaseEnded, zap.Duration("duration", time.Since(began)))
 	return nil
 }

@@ -110,7 +110,7 @@ func (m *machine) read(name string) string {
 func (m *machine) start(change func(*Config)) Code {
 	m.t.Helper()
 	m.log.Reset()
-	log, err := journal.Open(m.paths().Log(), &m.log, zapcore.DebugLevel)
+	log, err := journal.Open(journal.Config{Path: m.paths().Log(), Terminal: &m.log, Level: zapcore.DebugLevel})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func TestCheckCommand(t *testing.T) {
 		script{name: "later-bad", start: "true", check: "[ ! -e $root/broken ]"},
 		script{name: "none", start: "true"})
 	check := func(only string) (Code, string, error) {
-		log, err := journal.Open(m.paths().Log(), &m.log, zapcore.InfoLevel)
+		log, err := journal.Open(journal.Config{Path: m.paths().Log(), Terminal: &m.log, Level: zapcore.InfoLevel})
 		if err != nil {
 			t.Fatal(err)
 		}

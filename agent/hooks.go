@@ -19,7 +19,7 @@ import (
 )
 
 // hookTimeout is what one hook may take.
-const hookTimeout = time.Minute
+const hookTimeout = 5 * time.Minute
 
 // Hooks are programs of the image's owner, in byte order of their names, with
 // these in their environment beside STARTUP_INSTANCE_ID and STARTUP_REGION.
@@ -28,6 +28,7 @@ const (
 	envPhase    = "PHASE"     // the last one
 	envModule   = "MODULE"    // the first that failed, or empty
 	envExitCode = "EXIT_CODE" // of the agent
+	envRoot     = "STARTUP_ROOT"
 )
 
 // hooks runs what is in hooks.d after a run that came to its end. It is no part
@@ -86,7 +87,7 @@ func (a *Agent) runHooks(ctx context.Context, dir string, result *record.Run) {
 		a.runHook(ctx, path, map[string]string{
 			"PATH": sanePath, "HOME": a.Paths.join("/root"), envResult: string(result.State), envPhase: result.Phase, envModule: failed(result),
 			envExitCode: strconv.Itoa(result.ExitCode), module.EnvInstanceID: a.who.InstanceID, module.EnvRegion: a.who.Region,
-			"STARTUP_STATUS": a.Paths.Status(),
+			envRoot: a.Paths.Root,
 		})
 	}
 }

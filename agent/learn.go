@@ -100,7 +100,7 @@ func (a *Agent) idle(log *zap.Logger, u userdata.Userdata) error {
 func (a *Agent) fresh(digest string) *record.Run {
 	return &record.Run{
 		Version: record.Version, Agent: a.Version, InstanceID: a.who.InstanceID, UserdataSHA256: digest,
-		State: record.Running, Phase: PhaseUserdata, Attempt: 1, BootID: a.BootID, StartedAt: time.Now().UTC(),
+		State: record.Running, Phase: PhaseUserdata, Attempt: 1, BootID: a.BootID, PID: os.Getpid(), StartedAt: time.Now().UTC(),
 	}
 }
 

@@ -3,11 +3,34 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"startup-bundle/agent/record"
 )
+
+const (
+	lockTries = 5
+	lockPause = 20 * time.Millisecond
+)
+
+// Alive reports whether an agent runs below the root: whether the lock is held.
+// Who may not open that is told by the process that r names, if it names one.
+func Alive(p Paths, r *record.Run) bool {
+	f, err := os.Open(p.Lock())
+	switch {
+	case err == nil:
+		defer f.Close()
+		return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+	case errors.Is(err, fs.ErrNotExist) || r == nil:
+		return false
+	case r.PID == 0:
+		return r.State == record.Running
+	}
+	return r.BootID == bootID() && !errors.Is(syscall.Kill(r.PID, 0), syscall.ESRCH)
+}
 
 // lock makes the state folder and takes the lock in it, which the kernel
 // releases when the process ends, however it ends.
@@ -19,7 +42,15 @@ func (a *Agent) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, fail(CodeRecord, "take lock: %w: the agent needs to run as root, and a disk it can write to", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	for range lockTries { // Alive holds it for a moment
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			break
+		}
+		<-time.After(lockPause)
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fail(CodeOther, "%w: another agent is running: see startup-agent status", errRefused)

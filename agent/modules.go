@@ -98,6 +98,8 @@ func (a *Agent) module(ctx context.Context, m bundle.Module, rec *record.Module,
 		}
 		wait := a.pace.retryWait(rec.Retries)
 		log.Info("module asked to be run again later", zap.Duration("wait", wait), zap.Int("attempt", rec.Attempts))
+		next := time.Now().Add(wait).UTC()
+		a.run.NextRetryAt = &next
 		if err := a.save(); err != nil {
 			return err
 		}
@@ -107,6 +109,7 @@ func (a *Agent) module(ctx context.Context, m bundle.Module, rec *record.Module,
 			rec.State = record.Interrupted
 			return a.stopped(ctx, m)
 		}
+		a.run.NextRetryAt = nil
 	}
 }
 
@@ -124,7 +127,12 @@ func (a *Agent) attempt(ctx context.Context, m bundle.Module, rec *record.Module
 	if err := a.save(); err != nil {
 		return false, err
 	}
-	log.Info("module started", zap.Int("attempt", rec.Attempts))
+	offset, err := journal.Bound(a.Paths.ModuleLog(m.Name), journal.MaxFile)
+	if err != nil {
+		log.Warn("module's log not bounded", zap.Error(err))
+	}
+	log.Info(journal.MessageModuleStarted, zap.Int("attempt", rec.Attempts),
+		zap.String("place", fmt.Sprintf("%d/%d", a.run.Index(m.Name)+1, len(a.run.Modules))), zap.Int64(journal.KeyOffset, offset))
 	result, err := a.start(ctx, m, rec, log)
 	if err != nil {
 		return false, err

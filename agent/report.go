@@ -24,7 +24,7 @@ func (a *Agent) end(ctx context.Context, began time.Time, err error) Code {
 	code := codeOf(ctx, err)
 	fields := []zap.Field{zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(began))}
 	if errors.Is(err, errRefused) {
-		a.log.Error("run refused", append(fields, zap.Error(err))...)
+		a.log.Error(journal.MessageRefused, append(fields, zap.Error(err))...)
 		return code
 	}
 	if a.run == nil { // nothing was begun: the record of what was done before stays
@@ -42,15 +42,18 @@ func (a *Agent) end(ctx context.Context, began time.Time, err error) Code {
 	}
 	a.hooks(ctx)
 	fields = append(fields, zap.String(journal.KeyPhase, a.run.Phase))
+	if a.run.Bundle != nil {
+		fields = append(fields, zap.String("bundle", a.run.Bundle.Name))
+	}
 	switch {
 	case err == nil:
-		a.log.Info("run succeeded", fields...)
+		a.log.Info(journal.MessageSucceeded, fields...)
 	case errors.Is(err, errReboot):
-		a.log.Info("run goes on after the reboot", append(fields, zap.Error(err))...)
+		a.log.Info(journal.MessageRebooting, append(fields, zap.Error(err))...)
 	case code == CodeInterrupted:
-		a.log.Warn("run interrupted: it goes on at the next start", append(fields, zap.Error(err))...)
+		a.log.Warn(journal.MessageInterrupted, append(fields, zap.Error(err))...)
 	default:
-		a.log.Error("run failed", append(fields, zap.Error(err))...)
+		a.log.Error(journal.MessageFailed, append(fields, zap.Error(err))...)
 	}
 	return code
 }

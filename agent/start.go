@@ -39,7 +39,7 @@ func (a *Agent) script(ctx context.Context, m bundle.Module, rec *record.Module,
 	s.Dir, s.Env, s.Log = a.have.ModuleDir(m), env, a.Paths.ModuleLog(m.Name)
 	result, err := runner.Runner{
 		Line:   func(line string) { log.Info(journal.MessageOutput, zap.String(journal.KeyLine, line)) },
-		Silent: func(d time.Duration) { log.Info("module still running, silent", zap.Duration("duration", d)) },
+		Silent: func(d time.Duration) { log.Info(journal.MessageSilent, zap.Duration("duration", d)) },
 	}.Run(ctx, s)
 	if err != nil {
 		return result, fail(CodeRecord, "run module %s: %w", m.Name, err)
@@ -109,10 +109,10 @@ func logEnd(log *zap.Logger, rec *record.Module, r runner.Result) {
 		log.Warn("the disk of the logs is full: output is missing")
 	}
 	if rec.State == record.Failed {
-		log.Error("module ended", append(fields, zap.String("error", rec.Reason))...)
+		log.Error(journal.MessageModuleEnded, append(fields, zap.String("error", rec.Reason))...)
 		return
 	}
-	log.Info("module ended", fields...)
+	log.Info(journal.MessageModuleEnded, fields...)
 }
 
 // sanePath is the PATH of every script.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -25,36 +24,65 @@ const (
 	KeyLine    = "line" // a line of a module's output
 )
 
-// MessageOutput is the message of a line that carries a module's output.
-const MessageOutput = "output"
+// The messages that others of this program look for in a log. The rest may be
+// reworded at will.
+const (
+	MessageOutput        = "output"                                        // a line of a module's output, in KeyLine
+	MessageStarted       = "agent started"                                 // the first of a run, with KeyBootID and KeyUptime
+	MessagePhaseStarted  = "phase started"                                 //
+	MessagePhaseEnded    = "phase ended"                                   //
+	MessageModuleStarted = "module started"                                // with KeyOffset
+	MessageModuleEnded   = "module ended"                                  //
+	MessageSilent        = "module still running, silent"                  //
+	MessageIdle          = "nothing to do"                                 //
+	MessageEnded         = "agent ended"                                   // the last of a run with nothing to do
+	MessageSucceeded     = "run succeeded"                                 // the last of a run, as the next two
+	MessageFailed        = "run failed"                                    //
+	MessageInterrupted   = "run interrupted: it goes on at the next start" //
+	MessageRebooting     = "run goes on after the reboot"                  // likewise
+	MessageRefused       = "run refused"                                   // likewise; nothing was recorded
+)
+
+// The keys of data that others of this program read back.
+const (
+	KeyBootID = "boot_id"    // the kernel's name for this boot
+	KeyUptime = "uptime"     // seconds from the kernel's start to the agent's
+	KeyOffset = "log_offset" // bytes in the module's own log before this start
+)
+
+// Config says where a journal goes.
+type Config struct {
+	Path     string        // the log file
+	Terminal io.Writer     // gets each entry as a readable line
+	Level    zapcore.Level // entries below it go nowhere
+	Console  string        // a device that gets a few short lines, see [console]; empty: none
+}
 
 // Journal is an open log. Close it last.
 type Journal struct {
 	*zap.Logger
 	*Redactor
-	file *os.File
+	file *file
 }
 
-// Open appends to the log file at path, made 0640 if it is not there, with its
-// folder (0750); each entry also goes to terminal as a readable line. Entries
-// below level go nowhere.
-func Open(path string, terminal io.Writer, level zapcore.Level) (*Journal, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+// Open appends to the log file, made 0640 if it is not there, with its folder
+// (0750). The file is bounded: see MaxFile.
+func Open(c Config) (*Journal, error) {
+	if err := os.MkdirAll(filepath.Dir(c.Path), 0o750); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	// Opened here and not by zap, which would make it readable for all.
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW, 0o640)
+	file, err := openFile(c.Path, MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	redactor := &Redactor{}
-	c := &core{
-		LevelEnabler: level,
+	redactor := NewRedactor()
+	return &Journal{Logger: zap.New(&core{
+		LevelEnabler: c.Level,
 		encoder:      encoder{zapcore.NewJSONEncoder(encoding()), redactor},
 		file:         zapcore.Lock(file),
-		terminal:     zapcore.Lock(zapcore.AddSync(terminal)),
-	}
-	return &Journal{Logger: zap.New(c), Redactor: redactor, file: file}, nil
+		terminal:     zapcore.Lock(zapcore.AddSync(c.Terminal)),
+		console:      console{c.Console},
+	}), Redactor: redactor, file: file}, nil
 }
 
 func encoding() zapcore.EncoderConfig {
@@ -80,6 +108,7 @@ type core struct {
 	encoder  zapcore.Encoder
 	file     zapcore.WriteSyncer
 	terminal zapcore.WriteSyncer
+	console  console
 }
 
 func (c *core) With(fields []zapcore.Field) zapcore.Core {
@@ -98,7 +127,7 @@ func (c *core) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.Ch
 	return checked
 }
 
-// Write writes to both places and does not stop at one that fails: a full disk
+// Write writes to each place and does not stop at one that fails: a full disk
 // must not silence the console.
 func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	line, err := c.encoder.EncodeEntry(e, fields)
@@ -108,6 +137,7 @@ func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	defer line.Free()
 	_, fileErr := c.file.Write(line.Bytes())
 	_, terminalErr := io.WriteString(c.terminal, Text(line.Bytes())+"\n")
+	c.console.tell(line.Bytes())
 	return errors.Join(fileErr, terminalErr)
 }
 

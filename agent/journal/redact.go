@@ -3,7 +3,9 @@ package journal
 import (
 	"bytes"
 	"encoding/json"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -17,31 +19,42 @@ import (
 // ones would make a log unreadable and still give them away.
 const minSecret = 4
 
-// Redactor replaces secrets in finished log lines. It is safe for concurrent use.
+// Redactor replaces secrets in finished log lines: those it was told, and what
+// has the form of one. It is safe for concurrent use.
 type Redactor struct {
 	mu    sync.RWMutex
 	known [][]byte // longest first, so that a secret inside another leaves no rest
+	forms Scrubber
 }
 
-// Add makes the redactor replace the secrets from now on, as they are, as JSON
-// escapes them, and each of their lines alone.
+// NewRedactor returns a redactor that knows no secret yet.
+func NewRedactor() *Redactor { return &Redactor{forms: NewScrubber()} }
+
+// Add makes the redactor replace the secrets from now on: as they are, each of
+// their lines alone, and all that as JSON, %q and a query escape it.
 func (r *Redactor) Add(secrets ...secret.String) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range secrets {
-		text := s.Reveal()
-		forms := []string{text, escaped(text)}
-		for line := range strings.Lines(text) {
-			line = strings.TrimRight(line, "\r\n")
-			forms = append(forms, line, escaped(line))
+		texts := []string{s.Reveal()}
+		for line := range strings.Lines(s.Reveal()) {
+			texts = append(texts, strings.TrimRight(line, "\r\n"))
 		}
-		for _, form := range forms {
-			if len(form) >= minSecret && !slices.ContainsFunc(r.known, func(k []byte) bool { return string(k) == form }) {
-				r.known = append(r.known, []byte(form))
+		for _, text := range texts {
+			quoted := strconv.Quote(text)
+			quoted = quoted[1 : len(quoted)-1]
+			for _, form := range []string{text, escaped(text), quoted, escaped(quoted), url.QueryEscape(text), url.PathEscape(text)} {
+				r.add(form)
 			}
 		}
 	}
 	slices.SortStableFunc(r.known, func(a, b []byte) int { return len(b) - len(a) })
+}
+
+func (r *Redactor) add(form string) {
+	if len(form) >= minSecret && !slices.ContainsFunc(r.known, func(k []byte) bool { return string(k) == form }) {
+		r.known = append(r.known, []byte(form))
+	}
 }
 
 // escaped returns text as it stands between the quotes of a JSON string.
@@ -66,7 +79,7 @@ func (r *Redactor) Bytes(line []byte) []byte {
 			line = bytes.ReplaceAll(line, k, []byte(secret.Redacted))
 		}
 	}
-	return line
+	return r.forms.Bytes(line)
 }
 
 // String is Bytes for text.
@@ -86,10 +99,37 @@ func (e encoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buff
 	if err != nil {
 		return nil, err
 	}
-	if clean := e.redactor.Bytes(line.Bytes()); len(clean) != line.Len() || !bytes.Equal(clean, line.Bytes()) {
-		text := bytes.Clone(clean)
-		line.Reset()
-		_, _ = line.Write(text)
+	clean := e.redactor.Bytes(line.Bytes())
+	if bytes.Equal(clean, line.Bytes()) {
+		return line, nil
 	}
+	if !json.Valid(clean) {
+		clean = e.rebuilt(line.Bytes())
+	}
+	text := bytes.Clone(clean)
+	line.Reset()
+	_, _ = line.Write(text)
 	return line, nil
+}
+
+// rebuilt redacts a line field by field. A secret can be part of a number, or
+// look like the letter of an escape: to replace it in the finished line would
+// leave no JSON.
+func (e encoder) rebuilt(line []byte) []byte {
+	fields, _ := parse(nil, line)
+	text := []byte{'{'}
+	for i, f := range fields {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		for j, part := range []string{string(f.key), string(f.text)} {
+			if j > 0 {
+				text = append(text, ':')
+			}
+			text = append(text, '"')
+			text = append(text, escaped(e.redactor.String(part))...)
+			text = append(text, '"')
+		}
+	}
+	return append(text, "}\n"...)
 }

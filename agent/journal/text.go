@@ -2,117 +2,114 @@ package journal
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Text renders one JSON line of the log for people: time, phase or module,
 // message, data. A line that is no JSON comes back as it is, made safe.
 func Text(line []byte) string {
-	fields, err := decode(line)
-	if err != nil {
-		return safe(strings.TrimSpace(string(line)))
-	}
-	var b strings.Builder
-	b.WriteString(clock(fields.take(KeyTime)))
-	level, phase, module := fields.take(KeyLevel), fields.take(KeyPhase), fields.take(KeyModule)
-	switch level {
-	case "warn", "error":
-		b.WriteString(" " + strings.ToUpper(level))
-	}
-	if module != "" {
-		phase = module
-	}
-	if phase != "" {
-		b.WriteString(" " + safe(phase) + ":")
-	}
-	message := fields.take(KeyMessage)
-	if message == MessageOutput {
-		b.WriteString(" | " + safe(fields.take(KeyLine)))
-	} else {
-		b.WriteString(" " + safe(message))
-	}
-	failure := fields.take("error")
-	for _, f := range fields {
-		b.WriteString(" " + safe(f.key) + "=" + value(f))
-	}
-	if failure != "" {
-		b.WriteString(": " + safe(failure))
-	}
-	return b.String()
+	var p Printer
+	return string(p.Append(nil, line))
 }
 
-type field struct {
-	key   string
-	value any
+// Printer renders lines of the log for people. The zero value is ready, and
+// uses no colour.
+type Printer struct {
+	Color  bool // for a terminal: ANSI escapes
+	fields entry
 }
 
-type fieldList []field
+// ANSI colours, by what they say.
+const (
+	plain  = "\x1b[0m"
+	faint  = "\x1b[2m"
+	red    = "\x1b[31m"
+	yellow = "\x1b[33m"
+	cyan   = "\x1b[36m"
+)
 
-// take removes a field and returns its text.
-func (l *fieldList) take(key string) string {
-	for i, f := range *l {
-		if f.key == key {
-			*l = append((*l)[:i], (*l)[i+1:]...)
-			return fmt.Sprint(f.value)
-		}
-	}
-	return ""
-}
-
-// decode reads one flat JSON object and keeps the order of its fields.
-func decode(line []byte) (fieldList, error) {
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.UseNumber()
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, fmt.Errorf("a log line is a JSON object: %w", err)
-	}
-	var list fieldList
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		var v any
-		if err := d.Decode(&v); err != nil {
-			return nil, err
-		}
-		list = append(list, field{fmt.Sprint(key), v})
-	}
-	return list, nil
-}
-
-func clock(stamp string) string {
-	t, err := time.Parse(time.RFC3339, stamp)
-	if err != nil {
-		return safe(stamp)
-	}
-	return t.UTC().Format("15:04:05.000")
-}
-
-func value(f field) string {
-	number, ok := f.value.(json.Number)
+// Append appends what [Text] returns for line, without a newline, to dst.
+func (p *Printer) Append(dst, line []byte) []byte {
+	fields, ok := parse(p.fields[:0], line)
+	p.fields = fields[:0]
 	if !ok {
-		text := fmt.Sprint(f.value)
-		if text == "" || strings.ContainsAny(text, " \t\"") {
-			return strconv.Quote(text)
-		}
-		return safe(text)
+		return appendSafe(dst, bytes.TrimSpace(line))
 	}
-	switch f.key {
-	case "duration":
-		if seconds, err := number.Float64(); err == nil {
-			return Seconds(time.Duration(seconds * float64(time.Second)))
+	dst = p.paint(dst, faint, appendClock, fields.cut(KeyTime))
+	switch level := fields.cut(KeyLevel); string(level) {
+	case "warn":
+		dst = p.paint(append(dst, ' '), yellow, appendSafe, []byte("WARN"))
+	case "error":
+		dst = p.paint(append(dst, ' '), red, appendSafe, []byte("ERROR"))
+	}
+	who, module := fields.cut(KeyPhase), fields.cut(KeyModule)
+	if len(module) > 0 {
+		who = module
+	}
+	if len(who) > 0 {
+		dst = append(p.paint(append(dst, ' '), cyan, appendSafe, who), ':')
+	}
+	message := fields.cut(KeyMessage)
+	if string(message) == MessageOutput {
+		dst = appendSafe(append(dst, " | "...), fields.cut(KeyLine))
+	} else {
+		dst = appendSafe(append(dst, ' '), message)
+	}
+	failure := fields.cut("error")
+	for _, f := range fields {
+		dst = p.paint(append(dst, ' '), faint, appendSafe, f.key)
+		dst = appendValue(append(dst, '='), f)
+	}
+	if len(failure) > 0 {
+		dst = p.paint(append(dst, ": "...), red, appendSafe, failure)
+	}
+	return dst
+}
+
+func (p *Printer) paint(dst []byte, color string, write func(dst, text []byte) []byte, text []byte) []byte {
+	if !p.Color {
+		return write(dst, text)
+	}
+	return append(write(append(dst, color...), text), plain...)
+}
+
+// appendClock appends the time of day of a time stamp, in UTC.
+func appendClock(dst, stamp []byte) []byte {
+	const form = "2006-01-02T15:04:05.000Z"
+	if len(stamp) == len(form) && stamp[10] == 'T' && stamp[len(form)-1] == 'Z' && printable(stamp) {
+		return append(dst, stamp[11:len(form)-1]...)
+	}
+	t, err := time.Parse(time.RFC3339, string(stamp))
+	if err != nil {
+		return appendSafe(dst, stamp)
+	}
+	return t.UTC().AppendFormat(dst, "15:04:05.000")
+}
+
+// shortDigest is how much of a sha256 people are shown, in hex digits.
+const shortDigest = 12
+
+func appendValue(dst []byte, f field) []byte {
+	switch key := string(f.key); {
+	case !f.literal && key == "sha256" && len(f.text) > shortDigest:
+		return append(appendSafe(dst, f.text[:shortDigest]), "…"...)
+	case !f.literal && (len(f.text) == 0 || bytes.ContainsAny(f.text, " \t\"")):
+		return strconv.AppendQuote(dst, string(f.text))
+	case f.literal && key == "duration":
+		if seconds, err := strconv.ParseFloat(string(f.text), 64); err == nil {
+			return append(dst, Seconds(time.Duration(seconds*float64(time.Second)))...)
 		}
-	case "bytes":
-		if n, err := number.Int64(); err == nil {
-			return Bytes(n)
+	case f.literal && key == "bytes":
+		if n, err := strconv.ParseInt(string(f.text), 10, 64); err == nil {
+			return append(dst, Bytes(n)...)
 		}
 	}
-	return number.String()
+	return appendSafe(dst, f.text)
 }
 
 // Seconds writes a duration as people read it: 12ms, 3.4s, 2m05s.
@@ -128,7 +125,7 @@ func Seconds(d time.Duration) string {
 	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
 }
 
-// Bytes writes a size as people read it, in powers of 1000: 512 B, 1.2 MB.
+// Bytes writes a size as people read it, in powers of 1000: 512B, 1.2MB.
 func Bytes(n int64) string {
 	if n < 1000 {
 		return strconv.FormatInt(n, 10) + "B"
@@ -141,18 +138,34 @@ func Bytes(n int64) string {
 	return strconv.FormatFloat(size, 'f', 1, 64) + string(units[unit]) + "B"
 }
 
-// safe keeps control characters from a terminal: what a log carries came from
-// scripts and servers.
-func safe(text string) string {
-	if !strings.ContainsFunc(text, unsafe) {
-		return text
-	}
+// Safe returns text without what could move a cursor, break a line or reorder
+// it: what a log carries came from scripts and servers.
+func Safe(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unsafe(r) {
-			return '\uFFFD'
+			return utf8.RuneError
 		}
 		return r
 	}, text)
 }
 
-func unsafe(r rune) bool { return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 }
+func appendSafe(dst, text []byte) []byte {
+	if printable(text) {
+		return append(dst, text...)
+	}
+	return append(dst, Safe(string(text))...)
+}
+
+// printable reports whether text is ASCII without control characters but tab.
+func printable(text []byte) bool {
+	for _, c := range text {
+		if (c < ' ' && c != '\t') || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func unsafe(r rune) bool {
+	return r != '\t' && unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+}

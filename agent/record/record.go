@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -31,6 +32,7 @@ const (
 	Skipped     State = "skipped"
 	Interrupted State = "interrupted" // by a signal, as at a shutdown
 	Idle        State = "idle"        // the userdata asks for nothing; only in a status, never recorded
+	None        State = "none"        // only in what status --json prints: nothing is recorded
 )
 
 // Run is one run: what an instance does about one userdata.
@@ -40,18 +42,20 @@ type Run struct {
 	InstanceID     string     `json:"instance_id"`
 	UserdataSHA256 string     `json:"userdata_sha256"`
 	State          State      `json:"state"`
-	Phase          string     `json:"phase"`               // the current, or the last
-	ExitCode       int        `json:"exit_code"`           // of the agent, once ended
-	Error          string     `json:"error,omitempty"`     // redacted
-	Attempt        int        `json:"attempt"`             // starts of the agent for this run
-	BootID         string     `json:"boot_id,omitempty"`   // of the kernel that ran it last
-	StartedAt      time.Time  `json:"started_at"`          // of the last attempt
-	EndedAt        *time.Time `json:"ended_at,omitempty"`  // of the last attempt
-	Bundle         *Bundle    `json:"bundle,omitempty"`    // once it is unpacked and whole
-	OnFailure      string     `json:"on_failure"`          // stop or continue, as resolved
-	Modules        []Module   `json:"modules,omitempty"`   // in running order
-	Reason         string     `json:"reason,omitempty"`    // of Idle, for people
-	Rebooting      bool       `json:"rebooting,omitempty"` // interrupted because a module asked for a reboot
+	Phase          string     `json:"phase"`                   // the current, or the last
+	ExitCode       int        `json:"exit_code"`               // of the agent, once ended
+	Error          string     `json:"error,omitempty"`         // redacted
+	Attempt        int        `json:"attempt"`                 // starts of the agent for this run
+	BootID         string     `json:"boot_id,omitempty"`       // of the kernel that ran it last
+	PID            int        `json:"pid,omitempty"`           // of the agent that ran it last
+	StartedAt      time.Time  `json:"started_at"`              // of the last attempt
+	EndedAt        *time.Time `json:"ended_at,omitempty"`      // of the last attempt
+	Bundle         *Bundle    `json:"bundle,omitempty"`        // once it is unpacked and whole
+	OnFailure      string     `json:"on_failure"`              // stop or continue, as resolved
+	Modules        []Module   `json:"modules,omitempty"`       // in running order
+	Reason         string     `json:"reason,omitempty"`        // of Idle, for people
+	Rebooting      bool       `json:"rebooting,omitempty"`     // interrupted because a module asked for a reboot
+	NextRetryAt    *time.Time `json:"next_retry_at,omitempty"` // while it waits for that
 }
 
 // Bundle is the bundle in the agent's folder.
@@ -88,6 +92,11 @@ func (r *Run) Module(name string) *Module {
 		}
 	}
 	return nil
+}
+
+// Index returns the place of the named module, from 0; -1 where there is none.
+func (r *Run) Index(name string) int {
+	return slices.IndexFunc(r.Modules, func(m Module) bool { return m.Name == name })
 }
 
 // public returns r without what only root may read: the modules' output.

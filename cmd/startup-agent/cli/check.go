@@ -25,7 +25,7 @@ named, and changes nothing in the record. The exit code is 15 where one failed.`
 			if err != nil {
 				return err
 			}
-			log, err := journal.Open(paths.Log(), io.Discard, zapcore.InfoLevel)
+			log, err := journal.Open(journal.Config{Path: paths.Log(), Terminal: io.Discard, Level: zapcore.InfoLevel})
 			if err != nil {
 				return p.failed(agent.CodeRecord, err)
 			}

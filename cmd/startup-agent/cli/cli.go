@@ -50,6 +50,7 @@ func (p *program) command() *cobra.Command {
 	root.AddCommand(
 		p.runCommand(),
 		p.statusCommand(),
+		p.logsCommand(),
 		p.checkCommand(),
 		p.validateCommand(),
 		p.resetCommand(),

@@ -29,7 +29,7 @@ const exitCodes = `Exit codes:
    12  fetch                        130  interrupted`
 
 func (p *program) runCommand() *cobra.Command {
-	var userdata, caFile string
+	var userdata, caFile, console string
 	var limits bundle.Limits
 	var debug, force bool
 	var only string
@@ -52,7 +52,7 @@ that failed or was cut off goes on with the first module that has not succeeded.
 			if debug {
 				level = zapcore.DebugLevel
 			}
-			log, err := journal.Open(paths.Log(), p.stderr, level)
+			log, err := journal.Open(journal.Config{Path: paths.Log(), Terminal: p.stderr, Level: level, Console: console})
 			if err != nil {
 				return p.failed(agent.CodeRecord, err)
 			}
@@ -83,6 +83,7 @@ that failed or was cut off goes on with the first module that has not succeeded.
 	c.Flags().Int64Var(&limits.Files, "max-files", bundle.DefaultMaxFiles, "refuse a bundle of more files")
 	c.Flags().Int64Var(&limits.Ratio, "max-ratio", bundle.DefaultMaxRatio, "refuse a bundle that unpacks to more times its size")
 	c.Flags().DurationVar(&patience, "metadata-timeout", instance.DefaultDeadline, "wait this long for instance metadata")
+	c.Flags().StringVar(&console, "console", "", "also tell this `DEVICE` in a few lines how the run goes, as /dev/console")
 	c.Flags().BoolVar(&debug, "debug", false, "log every retry")
 	return c
 }
