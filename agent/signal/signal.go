@@ -86,12 +86,17 @@ type Hook struct{ Group, Name string }
 func (s Sender) Complete(ctx context.Context, hook Hook, result Result) error {
 	form := url.Values{"LifecycleActionResult": {map[Result]string{Success: "CONTINUE", Failure: "ABANDON"}[result]}}
 	began := time.Now()
+	var nobody error
 	for attempt := 0; ; attempt++ {
 		err := s.lifecycle(ctx, "CompleteLifecycleAction", hook, form)
-		if !errors.Is(err, ErrNobodyWaits) || time.Since(began) >= transport.Patience ||
-			transport.Sleep(ctx, transport.Wait(attempt)) != nil {
+		switch {
+		case ctx.Err() != nil && nobody != nil:
+			return nobody // how a try ends that is cut off tells nothing
+		case !errors.Is(err, ErrNobodyWaits) || time.Since(began) >= transport.Patience:
 			return err
 		}
+		nobody = err
+		_ = transport.Sleep(ctx, transport.Wait(attempt)) // the next try sees that ctx has ended
 	}
 }
 
