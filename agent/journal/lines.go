@@ -122,11 +122,7 @@ func Output(path, module string, n int) (lines []string, at time.Time, err error
 		return nil, at, err
 	}
 	if size-last.from > recent {
-		newline, err := last.lastIndex([]byte{'\n'}, size-recent)
-		if err != nil {
-			return nil, at, err
-		}
-		r.begin(len(r.files)-1, newline+1)
+		r.begin(len(r.files)-1, size-recent) // within a line, which then is none
 	}
 	output := []byte(`"` + KeyMessage + `":"` + MessageOutput + `"`)
 	var split Lines

@@ -166,8 +166,12 @@ func (p part) lastStart(before int64) (int64, error) {
 	if err != nil || at < 0 {
 		return at, err
 	}
-	newline, err := p.lastIndex([]byte{'\n'}, at)
-	return newline + 1, err
+	begin := max(0, at-block)
+	buf := make([]byte, at-begin)
+	if _, err := p.ReadAt(buf, begin); err != nil && !errors.Is(err, io.EOF) {
+		return -1, err
+	}
+	return begin + int64(bytes.LastIndexByte(buf, '\n')) + 1, nil
 }
 
 // lastIndex returns the offset of the last text that ends before an offset, -1
@@ -180,7 +184,7 @@ func (p part) lastIndex(text []byte, before int64) (int64, error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return -1, err
 		}
-		if i := bytes.LastIndex(buf[:n], text); i >= 0 {
+		if i := lastIndex(buf[:n], text); i >= 0 {
 			return start + int64(i), nil
 		}
 		if start == 0 {
@@ -189,6 +193,19 @@ func (p part) lastIndex(text []byte, before int64) (int64, error) {
 		end = start + int64(len(text)) - 1
 	}
 	return -1, nil
+}
+
+// lastIndex is bytes.LastIndex for what is mostly not there. Forwards there is an
+// assembly routine, backwards there is none.
+func lastIndex(in, text []byte) int {
+	last := -1
+	for {
+		i := bytes.Index(in[last+1:], text)
+		if i < 0 {
+			return last
+		}
+		last += 1 + i
+	}
 }
 
 // lineAt returns the line at an offset, or as much of it as a block holds.

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
@@ -35,6 +36,11 @@ const (
 
 // Append appends what [Text] returns for line, without a newline, to dst.
 func (p *Printer) Append(dst, line []byte) []byte {
+	if o, ok := splitOutput(line); ok && !p.Color {
+		dst = appendClock(dst, o.time)
+		dst = append(append(append(append(dst, ' '), o.module...), ": | "...), o.line...)
+		return dst
+	}
 	fields, ok := parse(p.fields[:0], line)
 	p.fields = fields[:0]
 	if !ok {
@@ -81,7 +87,7 @@ func (p *Printer) paint(dst []byte, color string, write func(dst, text []byte) [
 // appendClock appends the time of day of a time stamp, in UTC.
 func appendClock(dst, stamp []byte) []byte {
 	const form = "2006-01-02T15:04:05.000Z"
-	if len(stamp) == len(form) && stamp[10] == 'T' && stamp[len(form)-1] == 'Z' && printable(stamp) {
+	if len(stamp) == len(form) && stamp[10] == 'T' && stamp[len(form)-1] == 'Z' && Printable(stamp) {
 		return append(dst, stamp[11:len(form)-1]...)
 	}
 	t, err := time.Parse(time.RFC3339, string(stamp))
@@ -150,14 +156,22 @@ func Safe(text string) string {
 }
 
 func appendSafe(dst, text []byte) []byte {
-	if printable(text) {
+	if Printable(text) {
 		return append(dst, text...)
 	}
 	return append(dst, Safe(string(text))...)
 }
 
-// printable reports whether text is ASCII without control characters but tab.
-func printable(text []byte) bool {
+// Printable reports whether text is ASCII without control characters but tab.
+func Printable(text []byte) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for len(text) >= 8 { // eight bytes at once, up to one that is odd
+		w := binary.LittleEndian.Uint64(text)
+		if (w|(w-ones*' ')|(w+ones))&tops != 0 { // above 0x7f, below a space, 0x7f
+			break
+		}
+		text = text[8:]
+	}
 	for _, c := range text {
 		if (c < ' ' && c != '\t') || c > '~' {
 			return false

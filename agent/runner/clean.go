@@ -33,17 +33,6 @@ func Clean(line []byte) string {
 	}
 }
 
-// AppendClean appends what [Clean] returns for line to dst. It is much faster
-// where there is nothing to clean, and then keeps spaces at the end.
-func AppendClean(dst, line []byte) []byte {
-	for _, c := range line {
-		if (c < ' ' && c != '\t') || c > '~' {
-			return append(dst, Clean(line)...)
-		}
-	}
-	return append(dst, line...)
-}
-
 func cleanSegment(line []byte) string {
 	out := make([]byte, 0, len(line))
 	bad := false // the last thing written stands for a run of bad ones

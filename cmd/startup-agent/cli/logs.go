@@ -137,9 +137,11 @@ func (p *program) printer(o logsOptions, out *bufio.Writer) func(line []byte) er
 	var text []byte
 	if o.module != "" {
 		return func(line []byte) error {
-			text = append(runner.AppendClean(text[:0], line), '\n')
-			_, err := out.Write(text)
-			return err
+			if !journal.Printable(line) {
+				line = []byte(runner.Clean(line))
+			}
+			_, _ = out.Write(line)
+			return out.WriteByte('\n')
 		}
 	}
 	render := journal.Printer{Color: colored(p.stdout)}
