@@ -1,0 +1,274 @@
+// Package timeline tells where the time of a run went: it reads the log, and
+// draws it for a terminal or as SVG.
+package timeline
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"time"
+
+	"startup-bundle/agent/journal"
+)
+
+// Kind says what a span is of.
+type Kind string
+
+// The kinds of spans.
+const (
+	Boot    Kind = "boot"    // of the machine, before the agent
+	Phase   Kind = "phase"   // of the run
+	Part    Kind = "part"    // of a phase: parts overlap
+	Attempt Kind = "attempt" // of a module
+)
+
+// Span is one bar.
+type Span struct {
+	Kind   Kind
+	Name   string
+	From   time.Duration // from the agent's start; negative before it
+	To     time.Duration
+	Note   string          // what there is to say beside its length
+	Failed bool            //
+	Open   bool            // its end is not in the log: it goes on, or was cut off
+	Marks  []time.Duration // retries within it
+}
+
+// Timeline is a run.
+type Timeline struct {
+	Started  time.Time
+	Bundle   string // its name; empty before there is one
+	Result   string // succeeded, failed, interrupted, idle; empty while it runs, or where it was cut off
+	ExitCode string
+	End      time.Duration // of the last entry, from the agent's start
+	Spans    []Span        // by their beginning
+}
+
+// longBoot is the age of a machine above which an agent's start is not part of
+// its boot: somebody started it by hand.
+const longBoot = 15 * time.Minute
+
+// Read reads the lines of one run. Output is passed over.
+func Read(r io.Reader) (*Timeline, error) {
+	b := &builder{open: map[string]int{}}
+	output := []byte(`"` + journal.KeyMessage + `":"` + journal.MessageOutput + `"`)
+	var lines journal.Lines
+	err := lines.Each(r, true, func(line []byte) error {
+		if bytes.Contains(line, output) {
+			return nil
+		}
+		if e, ok := journal.ParseEvent(line); ok {
+			b.add(e)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if b.t.Started.IsZero() {
+		return nil, journal.ErrNoLog
+	}
+	return b.end(), nil
+}
+
+// builder makes a timeline from the entries of a log, one after the other.
+type builder struct {
+	t    Timeline
+	open map[string]int // spans that have not ended, by what ends them
+}
+
+func (b *builder) add(e journal.Event) {
+	if b.t.Started.IsZero() {
+		b.t.Started = e.Time
+		b.boot(e)
+	}
+	now := e.Time.Sub(b.t.Started)
+	b.t.End = max(b.t.End, now)
+	switch e.Message {
+	case journal.MessagePhaseStarted:
+		b.begin(e.Phase, Span{Kind: Phase, Name: e.Phase, From: now})
+	case journal.MessagePhaseEnded:
+		b.finish(e.Phase, now, "", false)
+	case journal.MessageModuleStarted:
+		name := e.Module
+		if n := e.Text("attempt"); n != "1" && n != "" {
+			name += " #" + n
+		}
+		b.begin("module "+e.Module, Span{Kind: Attempt, Name: name, From: now})
+	case journal.MessageModuleEnded:
+		state := e.Text("state")
+		note := ""
+		if state != "succeeded" {
+			note = state
+		}
+		if code := e.Text("exit_code"); state == "failed" && code != "" && code != "-1" {
+			note += ", exit " + code
+		}
+		b.finish("module "+e.Module, now, note, state == "failed")
+	case journal.MessageSucceeded, journal.MessageFailed, journal.MessageInterrupted, journal.MessageEnded:
+		b.result(e, now)
+	default:
+		b.part(e, now)
+	}
+}
+
+// boot adds what the machine did before the agent.
+func (b *builder) boot(e journal.Event) {
+	up := time.Duration(e.Number(journal.KeyUptime) * float64(time.Second))
+	if up > 0 && up <= longBoot {
+		b.t.Spans = append(b.t.Spans, Span{Kind: Boot, Name: "boot", From: -up, Note: "kernel, userspace"})
+	}
+}
+
+// part adds what happens within a phase.
+func (b *builder) part(e journal.Event, now time.Duration) {
+	took := time.Duration(e.Number("duration") * float64(time.Second))
+	switch e.Message {
+	case "waiting for instance metadata":
+		b.begin("metadata", Span{Kind: Part, Name: "metadata", From: now})
+	case "instance metadata answered":
+		b.finish("metadata", now, "attempt "+e.Text("attempt"), false)
+	case "fetching":
+		b.begin("fetch", Span{Kind: Part, Name: "fetch", From: now})
+	case "fetched":
+		b.finish("fetch", now, amount(e, took), false)
+	case "bundle unpacked":
+		b.t.Bundle = e.Text("bundle")
+		from := max(0, now-took)
+		if f, ok := b.spanOf("fetch"); ok {
+			from = f.From
+		}
+		b.t.Spans = append(b.t.Spans, Span{Kind: Part, Name: "unpack", From: from, To: now, Note: e.Text("modules") + " modules"})
+	case "request will be repeated", "mirror does not serve, going on", "call will be repeated", "starting the bundle over", "still waiting for instance metadata":
+		b.mark(e.Phase, now)
+	}
+}
+
+// amount says how much came, and how fast.
+func amount(e journal.Event, took time.Duration) string {
+	bytes := e.Number("bytes")
+	text := journal.Bytes(int64(bytes))
+	if took >= time.Millisecond {
+		text += ", " + journal.Bytes(int64(bytes/took.Seconds())) + "/s"
+	}
+	return text
+}
+
+func (b *builder) begin(key string, s Span) {
+	b.open[key] = len(b.t.Spans)
+	b.t.Spans = append(b.t.Spans, s)
+}
+
+func (b *builder) finish(key string, now time.Duration, note string, failed bool) {
+	i, ok := b.open[key]
+	if !ok {
+		return
+	}
+	delete(b.open, key)
+	s := &b.t.Spans[i]
+	s.To, s.Note, s.Failed = now, note, failed
+}
+
+// spanOf returns the last span of that name.
+func (b *builder) spanOf(name string) (Span, bool) {
+	for i := len(b.t.Spans) - 1; i >= 0; i-- {
+		if b.t.Spans[i].Name == name {
+			return b.t.Spans[i], true
+		}
+	}
+	return Span{}, false
+}
+
+// mark notes a retry in the phase's innermost open span.
+func (b *builder) mark(phase string, now time.Duration) {
+	for _, key := range []string{"fetch", "metadata", phase} {
+		if i, ok := b.open[key]; ok {
+			b.t.Spans[i].Marks = append(b.t.Spans[i].Marks, now)
+			return
+		}
+	}
+}
+
+func (b *builder) result(e journal.Event, now time.Duration) {
+	b.t.ExitCode = e.Text("exit_code")
+	if name := e.Text("bundle"); name != "" {
+		b.t.Bundle = name
+	}
+	switch e.Message {
+	case journal.MessageSucceeded:
+		b.t.Result = "succeeded"
+	case journal.MessageFailed:
+		b.t.Result = "failed"
+	case journal.MessageInterrupted:
+		b.t.Result = "interrupted"
+	default:
+		b.t.Result = "idle"
+	}
+	for key := range b.open { // a phase that failed has no end of its own
+		b.finish(key, now, "", b.t.Result == "failed")
+	}
+}
+
+// end closes what the log does not.
+func (b *builder) end() *Timeline {
+	for _, i := range b.open {
+		b.t.Spans[i].To, b.t.Spans[i].Open = b.t.End, true
+	}
+	for i := range b.t.Spans {
+		if n := len(b.t.Spans[i].Marks); n > 0 {
+			b.t.Spans[i].Note = join(b.t.Spans[i].Note, plural(n, "retry", "retries"))
+		}
+	}
+	return &b.t
+}
+
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + ", " + b
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// Title says what run it is.
+func (t *Timeline) Title() string {
+	what := t.Bundle
+	if what == "" {
+		what = "run"
+	}
+	switch t.Result {
+	case "":
+		what += ": not ended"
+	case "idle":
+		what = "nothing to do"
+	default:
+		what += ": " + t.Result
+	}
+	return what + ", " + journal.Seconds(t.End)
+}
+
+// begin is where the chart begins.
+func (t *Timeline) begin() time.Duration {
+	if len(t.Spans) > 0 {
+		return min(0, t.Spans[0].From)
+	}
+	return 0
+}
+
+// length of a span.
+func (s Span) length() time.Duration { return max(0, s.To-s.From) }
+
+// text is what stands beside a bar.
+func (s Span) text() string {
+	text := journal.Seconds(s.length())
+	if s.Open {
+		text += "…"
+	}
+	return join(text, s.Note)
+}

@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"startup-bundle/agent"
+	"startup-bundle/agent/collect"
+	"startup-bundle/internal/version"
+)
+
+func (p *program) collectCommand() *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:   "collect",
+		Short: "Put all that is known of the last run into one file, for a bug report",
+		Long: `Collect makes a .tar.gz of the status, the record, the logs, the timeline, and what
+systemd says of the unit. The userdata, the key and the bundle are not in it, and
+what looks like a secret is replaced. What modules printed is in it: read it
+before you give it away.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			now := time.Now()
+			if output == "" {
+				output = "startup-agent-" + now.UTC().Format("20060102-150405") + ".tar.gz"
+			}
+			f, err := os.OpenFile(output, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+			if err != nil {
+				return p.failed(agent.CodeOther, fmt.Errorf("make the archive: %w", err))
+			}
+			names, err := collect.Write(c.Context(), f, collect.Options{Root: p.root, Version: version.String(), Now: now})
+			if err = errors.Join(err, f.Close()); err != nil {
+				return p.failed(agent.CodeOther, errors.Join(fmt.Errorf("make the archive: %w", err), os.Remove(output)))
+			}
+			fmt.Fprintf(p.stdout, "%s: %d files\n", output, len(names))
+			fmt.Fprintln(p.stdout, "What the modules printed is in it. What looks like a secret was replaced, but")
+			fmt.Fprintln(p.stdout, "only who wrote the modules knows what else is one: read it before you send it.")
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "", "write to this `FILE`, which must not be there (default startup-agent-TIME.tar.gz)")
+	return c
+}
