@@ -12,9 +12,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -34,6 +37,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(e *testscript.Env) error {
 			// Whatever a script forgets, no program may ask a real metadata service.
 			e.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
@@ -51,6 +55,8 @@ func TestScripts(t *testing.T) {
 			"absent":   absent,
 			"cloud":    cloud,
 			"receive":  receive,
+			"screen":   screen,
+			"await":    await,
 		},
 	})
 }
@@ -176,4 +182,41 @@ func absent(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s is there", name)
 		}
 	}
+}
+
+// screen FILE: the last command's output, with what differs from run to run
+// replaced, in FILE. No line is wider than a terminal, but for a command that is
+// to be copied.
+func screen(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile("stdout")
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if utf8.RuneCountInString(line) > 80 && !strings.HasPrefix(line, "      startup-agent ") {
+			ts.Fatalf("wider than 80 columns: %s", line)
+		}
+	}
+	for _, r := range []struct{ form, name string }{
+		{`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`, "TIME"},
+		{`\b\d\d:\d\d:\d\d(\.\d+)?\b`, "TIME"},
+		{`\b\d+(\.\d+)?(ms|s)\b`, "T"},
+		{`\b[0-9a-f]{12}…`, "SHA"},
+		{`127\.0\.0\.1:\d+`, "HOST"},
+		{`(?s)error  [^\n]*\n +/tmp/.*?\n\n`, "error  (names a path)\n\n"},
+		{`([^ \n]) {2,}`, "$1  "},
+	} {
+		text = regexp.MustCompile(r.form).ReplaceAllString(text, r.name)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// await FILE TEXT: wait until the file is there and has the text, at most a minute.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	for range 600 {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && strings.Contains(string(text), args[1]) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	ts.Fatalf("%s does not come to have %s", args[0], args[1])
 }

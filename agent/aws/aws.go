@@ -22,6 +22,9 @@ import (
 // CredentialsProvider is the SDK's, so that its instance role provider fits.
 type CredentialsProvider = sdk.CredentialsProvider
 
+// Credentials are what signs.
+type Credentials = sdk.Credentials
+
 // Config is what a Client is made from. All of it is needed.
 type Config struct {
 	Logger      *zap.Logger

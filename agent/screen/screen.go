@@ -30,6 +30,9 @@ const (
 func (v *View) Print(w io.Writer) error {
 	p := &page{}
 	p.wrapped("", v.headline())
+	if v.Unread != nil && !v.Public {
+		p.fact("error", v.Unread.Error())
+	}
 	if v.Run != nil {
 		v.facts(p)
 		v.modules(p)

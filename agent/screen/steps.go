@@ -100,7 +100,7 @@ func (v *View) nothingRead() []step {
 	case v.Public:
 		return []step{{"look as root:", "sudo " + v.agent("status")}}
 	case v.Unread != nil:
-		return []step{{"to begin anew, move it away, and run:", v.agent("run")}}
+		return []step{{"move it away, and begin anew:", v.agent("run")}}
 	}
 	return []step{
 		{"see whether the unit is enabled, and what it waits for:", "systemctl status startup-agent.service"},

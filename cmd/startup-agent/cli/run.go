@@ -16,6 +16,7 @@ import (
 	"startup-bundle/agent/journal"
 	"startup-bundle/agent/transport"
 	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
 	"startup-bundle/internal/version"
 )
 
@@ -64,7 +65,7 @@ that failed or was cut off goes on with the first module that has not succeeded.
 			metadata := instance.New(instance.Config{Logger: log.With(zap.String(journal.KeyPhase, agent.PhaseUserdata)), Deadline: patience})
 			defer metadata.Close()
 			signed := aws.New(aws.Config{
-				Logger: log.Logger, Transport: transport, Credentials: metadata.Credentials(), Region: metadata.Region,
+				Logger: log.Logger, Transport: transport, Credentials: hiding{metadata.Credentials(), log}, Region: metadata.Region,
 			})
 			p.code = agent.New(agent.Config{
 				Paths: paths, Userdata: userdata, Force: force, Only: only, Reboot: rebooter(paths.Root), Limits: limits, Version: version.String(), Journal: log, Metadata: metadata, AWS: signed,
@@ -95,4 +96,17 @@ func rebooter(root string) func(context.Context) error {
 		return agent.NoReboot
 	}
 	return agent.SystemReboot
+}
+
+// hiding makes the log redact the credentials that a provider gives.
+type hiding struct {
+	aws.CredentialsProvider
+	log *journal.Journal
+}
+
+// Retrieve gives the credentials, known to the log.
+func (h hiding) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	c, err := h.CredentialsProvider.Retrieve(ctx)
+	h.log.Add(secret.New(c.AccessKeyID), secret.New(c.SecretAccessKey), secret.New(c.SessionToken))
+	return c, err
 }
