@@ -39,6 +39,13 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(e *testscript.Env) error {
+			notice, err := os.ReadFile("../scripts/package/profile.d/startup-agent.sh")
+			if err == nil {
+				err = os.WriteFile(filepath.Join(e.WorkDir, "notice.sh"), notice, 0o600)
+			}
+			if err != nil {
+				return err
+			}
 			// Whatever a script forgets, no program may ask a real metadata service.
 			e.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
 			return nil
@@ -57,6 +64,8 @@ func TestScripts(t *testing.T) {
 			"receive":  receive,
 			"screen":   screen,
 			"await":    await,
+
+			"cmpconsole": cmpconsole,
 		},
 	})
 }
@@ -219,4 +228,21 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	ts.Fatalf("%s does not come to have %s", args[0], args[1])
+}
+
+// cmpconsole FILE WANT: what the console was told, but for times, the version, and
+// where its lines break.
+// Its lines are short, and end as a serial line wants it.
+func cmpconsole(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	for line := range strings.Lines(text) {
+		if !strings.HasSuffix(line, "\r\n") || len(line) > 81 {
+			ts.Fatalf("%s has the line %q", args[0], line)
+		}
+	}
+	text = regexp.MustCompile(`version \S+`).ReplaceAllString(strings.NewReplacer("\r", "", "\n  ", " ").Replace(text), "version V")
+	text = regexp.MustCompile(`\b\d+(\.\d+)?(ms|s)\b`).ReplaceAllString(text, "T")
+	if want := ts.ReadFile(args[1]); text != want {
+		ts.Fatalf("%s has\n%swant\n%s", args[0], text, want)
+	}
 }
