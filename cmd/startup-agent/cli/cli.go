@@ -51,6 +51,8 @@ func (p *program) command() *cobra.Command {
 		p.runCommand(),
 		p.statusCommand(),
 		p.logsCommand(),
+		p.timelineCommand(),
+		p.collectCommand(),
 		p.checkCommand(),
 		p.validateCommand(),
 		p.resetCommand(),
