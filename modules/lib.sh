@@ -475,37 +475,49 @@ put_user() {
 
 # ---- services ----------------------------------------------------------------------
 
-# svc_up UNIT [reload] - have UNIT enabled, running, and running with the files put
-#   above: restarted (or reloaded) when the module is dirty
-#   changes: the service, the dirty mark
-#   exit: 0 when it is active, else not 0 after showing its last log lines
+# svc_up [--reload] UNIT… - have each UNIT enabled, running, and running with the files
+#   put above: restarted (or reloaded) when the module is dirty. All units that use
+#   the files belong into one call: it ends by calling the module clean.
+#   changes: the services, the dirty mark
+#   exit: 0 when all are active, else 1 after showing the last log lines of one
 svc_up() {
-  local unit=$1 how=${2:-restart}
-  if ! systemctl -q is-enabled "$unit" 2>/dev/null; then
-    systemctl -q enable "$unit"
-    changed "enabled $unit"
+  local unit how=restart
+  if [ "$1" = --reload ]; then
+    how=reload
+    shift
   fi
-  if ! has_systemd; then
-    log "systemd is not running here: $unit is enabled, and starts at boot"
+  # not only when NeedDaemonReload says so: it does not see the first drop-in of a unit
+  if has_systemd && is_dirty; then systemctl daemon-reload; fi
+  for unit; do
+    if ! systemctl -q is-enabled "$unit" 2>/dev/null; then
+      systemctl -q enable "$unit"
+      changed "enabled $unit"
+    fi
+    if ! has_systemd; then
+      log "systemd is not running here: $unit is enabled, and starts at boot"
+    else
+      _svc_start "$unit" "$how"
+    fi
+  done
+  ! has_systemd || mark_clean
+}
+
+_svc_start() { # UNIT restart|reload
+  if _starts_after_agent "$1"; then
+    systemctl --no-block start "$1"
+    log "$1 is ordered after the agent: it starts when the agent is done"
     return 0
   fi
-  [ "$(systemctl show -p NeedDaemonReload "$unit")" != NeedDaemonReload=yes ] || systemctl daemon-reload
-  if _starts_after_agent "$unit"; then
-    systemctl --no-block start "$unit"
-    log "$unit is ordered after the agent: it starts when the agent is done"
-    return 0
-  fi
-  if ! systemctl -q is-active "$unit"; then
-    systemctl reset-failed "$unit" 2>/dev/null || true
-    systemctl start "$unit" || _svc_failed "$unit"
-    changed "started $unit"
+  if ! systemctl -q is-active "$1"; then
+    systemctl reset-failed "$1" 2>/dev/null || true
+    systemctl start "$1" || _svc_failed "$1"
+    changed "started $1"
   elif is_dirty; then
-    systemctl "$how" "$unit" || _svc_failed "$unit"
-    changed "$how of $unit"
+    systemctl "$2" "$1" || _svc_failed "$1"
+    changed "$2 of $1"
   fi
   # not the exit status of start: that is 0 too when a Condition of the unit fails
-  systemctl -q is-active "$unit" || _svc_failed "$unit"
-  mark_clean
+  systemctl -q is-active "$1" || _svc_failed "$1"
 }
 
 # Waiting for such a unit from inside the agent would wait for ever.

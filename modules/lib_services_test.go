@@ -15,7 +15,7 @@ func TestServiceComesUpOnce(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, debian12)
 	h.want(0, serve).wantChanges(t, "3")
-	h.wantCalls("systemctl enable web", "systemctl start web")
+	h.wantCalls("systemctl daemon-reload", "systemctl enable web", "systemctl start web")
 	h.want(0, serve).wantChanges(t, "0")
 	h.wantCalls()
 }
@@ -27,10 +27,22 @@ func TestServiceTakesANewFile(t *testing.T) {
 	h.calls()
 	h.env = []string{"CONF=two"}
 	h.want(0, serve).wantChanges(t, "2")
-	h.wantCalls("systemctl restart web")
+	h.wantCalls("systemctl daemon-reload", "systemctl restart web")
 	h.env = []string{"CONF=three"}
-	h.want(0, "put_file $R/etc/conf <<<three\nsvc_up web reload").wantChanges(t, "2")
-	h.wantCalls("systemctl reload web")
+	h.want(0, "put_file $R/etc/conf <<<three\nsvc_up --reload web").wantChanges(t, "2")
+	h.wantCalls("systemctl daemon-reload", "systemctl reload web")
+}
+
+func TestEveryServiceOfAModuleTakesANewFile(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, debian12)
+	const script = "put_file $R/etc/conf <<<\"${CONF:-one}\"\nsvc_up socket web\n"
+	h.want(0, script)
+	h.calls()
+	h.env = []string{"CONF=two"}
+	h.want(0, script).wantChanges(t, "3")
+	h.wantCalls("systemctl daemon-reload", "systemctl restart socket", "systemctl restart web")
+	h.want(0, script).wantChanges(t, "0")
 }
 
 func TestARestartCutOffIsMadeGood(t *testing.T) {
@@ -43,7 +55,7 @@ func TestARestartCutOffIsMadeGood(t *testing.T) {
 		t.Fatalf("exit code %d", got.code)
 	}
 	h.want(0, serve).wantChanges(t, "1") // the file is right already
-	h.wantCalls("systemctl restart web")
+	h.wantCalls("systemctl daemon-reload", "systemctl restart web")
 	h.want(0, serve).wantChanges(t, "0")
 	h.wantCalls()
 }
@@ -62,7 +74,7 @@ func TestARestartThatFailsIsTriedAgain(t *testing.T) {
 	}
 	h.calls()
 	h.want(0, serve).wantChanges(t, "1")
-	h.wantCalls("systemctl restart web")
+	h.wantCalls("systemctl daemon-reload", "systemctl restart web")
 }
 
 func TestAStartThatLiesIsFoundOut(t *testing.T) {
@@ -75,17 +87,6 @@ func TestAStartThatLiesIsFoundOut(t *testing.T) {
 	}
 }
 
-func TestAChangedUnitIsReadAgain(t *testing.T) {
-	t.Parallel()
-	h := newHost(t, debian12)
-	h.want(0, serve)
-	h.calls()
-	h.write("units/web.stale", "")
-	h.env = []string{"CONF=two"}
-	h.want(0, serve)
-	h.wantCalls("systemctl daemon-reload", "systemctl restart web")
-}
-
 func TestAUnitOrderedAfterTheAgentIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	for _, after := range []string{"startup-agent.service", "multi-user.target"} {
@@ -94,7 +95,7 @@ func TestAUnitOrderedAfterTheAgentIsNotWaitedFor(t *testing.T) {
 		h.write("units/startup-agent.service.active", "activating")
 		got := h.want(0, serve)
 		wantIn(t, got.stdout, "it starts when the agent is done")
-		h.wantCalls("systemctl enable web", "systemctl --no-block start web")
+		h.wantCalls("systemctl daemon-reload", "systemctl enable web", "systemctl --no-block start web")
 	}
 }
 
