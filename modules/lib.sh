@@ -21,8 +21,9 @@
 # Variables for scripts: OS_ID OS_VERSION OS_FAMILY ARCH (amd64, arm64), and SCRATCH,
 # a private folder that is gone when the script ends. Traps on EXIT and ERR are taken.
 #
-# STARTUP_LIB_ROOT is for tests: a folder whose bin/ goes first on PATH and under
-# which lib.sh looks for the system's own files. The agent never sets it.
+# STARTUP_LIB_ROOT is for tests: a folder whose bin/ goes first on PATH, under which
+# lib.sh looks for the system's own files, and outside of which the file helpers
+# refuse to write. The agent never sets it.
 
 set -Eeuo pipefail
 shopt -s inherit_errexit 2>/dev/null || true # bash 4.4 up
@@ -375,6 +376,7 @@ _unguard() { ! grep -qsxF "$_policy_mark" "$_policy" || rm -f "$_policy"; }
 #   exit: 0, or not 0 and FILE is as before
 put_file() {
   local file=$1 mode=${2:-0644} owner=${3:-} new
+  _writable "$file"
   mkdir -p "${file%/*}"
   new=$(mktemp "${file%/*}/.startup.XXXXXX")
   if ! _fill "$new" "$file" "$mode" "$owner"; then
@@ -393,6 +395,10 @@ put_file() {
     return 1
   fi
   changed "wrote $file"
+}
+
+_writable() { # FILE
+  [ -z "$_root" ] || [[ $1 == "$_root"/* ]] || die "lib.sh: $1 is outside of STARTUP_LIB_ROOT: a test went too far"
 }
 
 _fill() { # NEW FILE MODE OWNER
@@ -430,6 +436,7 @@ put_line() {
 #   changes: FILE, the dirty mark      exit: 0
 drop_file() {
   [ -e "$1" ] || [ -L "$1" ] || return 0
+  _writable "$1"
   mark_dirty
   rm -f "$1"
   changed "removed $1"
@@ -439,6 +446,7 @@ drop_file() {
 #   changes: DIR and missing folders above it      exit: 0, or not 0
 put_dir() {
   local dir=$1 mode=${2:-0755} owner=${3:-} before=
+  _writable "$dir"
   [ ! -d "$dir" ] || before=$(stat -c %a:%u:%g "$dir")
   mkdir -p "$dir"
   [ -z "$owner" ] || chown "$owner" "$dir"

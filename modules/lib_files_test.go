@@ -75,6 +75,19 @@ func TestPutFileDoesNotWriteIntoAFolder(t *testing.T) {
 	}
 }
 
+func TestATestCannotWriteOutsideItsRoot(t *testing.T) {
+	t.Parallel()
+	outside := filepath.Join(t.TempDir(), "file")
+	h := newHost(t, debian12)
+	h.env = []string{"OUTSIDE=" + outside}
+	for _, script := range []string{"put_file $OUTSIDE <<<x", "put_line $OUTSIDE x", "put_dir $OUTSIDE"} {
+		wantIn(t, h.want(1, script).stderr, "a test went too far")
+	}
+	if _, err := os.Stat(outside); err == nil {
+		t.Error("written all the same")
+	}
+}
+
 func TestPutFileReplacesALinkAndNotItsTarget(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, debian12)
