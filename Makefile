@@ -72,7 +72,8 @@ lint: $(GOLANGCI) $(SHFMT) ## check formatting, the linters' rules, and the shel
 	$(GOLANGCI) run ./...
 	go mod tidy -diff
 	$(SHFMT) -d -i 2 $(SHELL_FILES)
-	if command -v shellcheck >/dev/null; then shellcheck $(SHELL_FILES); else echo "shellcheck is not here: the shell scripts were only parsed" >&2; fi
+	$(SHFMT) -d modules
+	if command -v shellcheck >/dev/null; then shellcheck $(SHELL_FILES) && shellcheck modules/lib.sh modules/*/start modules/*/check; else echo "shellcheck is not here: the shell scripts were only parsed" >&2; fi
 
 .PHONY: clean
 clean: ## remove what was built; the tools stay
