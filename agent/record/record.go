@@ -63,7 +63,8 @@ type Bundle struct {
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"` // of the file as fetched, hex
 	Bytes  int64  `json:"bytes"`
-	URL    string `json:"url"` // redacted
+	URL    string `json:"url"`               // redacted
+	ByHand bool   `json:"by_hand,omitempty"` // it has no manifest
 }
 
 // Module is what became of one module.
@@ -97,6 +98,16 @@ func (r *Run) Module(name string) *Module {
 // Index returns the place of the named module, from 0; -1 where there is none.
 func (r *Run) Index(name string) int {
 	return slices.IndexFunc(r.Modules, func(m Module) bool { return m.Name == name })
+}
+
+// After reports whether r tells of later events than old: of a later attempt,
+// or of the end of one that old has no end of. So the public copy can be after the
+// record: where the disk is full, only the copy tells how the run ended.
+func (r *Run) After(old *Run) bool {
+	if !r.StartedAt.Equal(old.StartedAt) {
+		return r.StartedAt.After(old.StartedAt)
+	}
+	return r.EndedAt != nil && (old.EndedAt == nil || r.EndedAt.After(*old.EndedAt))
 }
 
 // public returns r without what only root may read: the modules' output.
@@ -175,16 +186,12 @@ func replace(path string, text []byte, perm fs.FileMode, durable bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(perm))
-	if durable {
-		err = errors.Join(err, f.Sync())
+	if err = fill(f, text, perm, durable); err == nil {
+		err = os.Rename(tmp, path)
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return errors.Join(err, os.Remove(tmp))
+	if err != nil {
+		_ = os.Remove(tmp) // else the next Save writes over it
+		return err
 	}
 	if !durable {
 		return nil
@@ -194,4 +201,18 @@ func replace(path string, text []byte, perm fs.FileMode, durable bool) error {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func fill(f *os.File, text []byte, perm fs.FileMode, durable bool) error {
+	_, err := f.Write(text)
+	if err == nil {
+		err = f.Chmod(perm)
+	}
+	if err == nil && durable {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
 }
