@@ -62,6 +62,23 @@ func Load(dir string) (*Contents, error) {
 	return c, nil
 }
 
+// Remove removes a folder that Unpack made, and what it may have left unfinished.
+// The folder first loses its name, so that a removal that is cut off leaves
+// nothing that Load would take for a bundle.
+func Remove(dir string) error {
+	stage := filepath.Clean(dir) + StageSuffix
+	if err := os.RemoveAll(stage); err != nil {
+		return fmt.Errorf("remove bundle: %w", err)
+	}
+	if err := os.Rename(dir, stage); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove bundle: %w", err)
+	}
+	if err := os.RemoveAll(stage); err != nil {
+		return fmt.Errorf("remove bundle: %w", err)
+	}
+	return nil
+}
+
 // Verify reads the shell library and every file of the modules, and compares
 // their digests with the manifest's. A bundle made by hand has none to compare with.
 func (c *Contents) Verify() error {
