@@ -105,6 +105,7 @@ func (a *Agent) plan(log *zap.Logger, got *record.Bundle) error {
 	if before.Bundle != nil && !same {
 		log.Warn("another bundle is there now: all its modules run", zap.String("sha256", got.SHA256), zap.String("before", before.Bundle.SHA256))
 	}
+	got.ByHand = a.have.ByHand
 	a.run.Bundle = got
 	a.run.OnFailure = cmp.Or(string(a.doc.OnFailure), a.have.Manifest.OnFailure, module.OnFailureStop)
 	a.run.Modules = make([]record.Module, 0, len(a.have.Manifest.Modules))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -147,23 +148,12 @@ func (a *Agent) anew(old *record.Run) error {
 	return a.clear()
 }
 
-// goOn takes over what an earlier start of this run has done.
+// goOn takes over what an earlier start of this run has done, before anything is
+// changed on the disk: what is recorded as done must survive whatever comes.
 func (a *Agent) goOn(log *zap.Logger, old *record.Run) error {
 	a.run.Attempt = old.Attempt + 1
 	if old.Bundle == nil {
 		return a.anew(old)
-	}
-	contents, err := bundle.Load(a.Paths.Bundle())
-	if err == nil {
-		err = contents.Verify()
-	}
-	if err != nil {
-		log.Warn("the unpacked bundle is not whole: fetching it again", zap.Error(err))
-		if err := a.clear(); err != nil {
-			return err
-		}
-	} else {
-		a.have = contents
 	}
 	a.run.Bundle, a.run.Modules, a.run.OnFailure = old.Bundle, old.Modules, old.OnFailure
 	for i, m := range a.run.Modules {
@@ -181,18 +171,42 @@ func (a *Agent) goOn(log *zap.Logger, old *record.Run) error {
 		}
 		a.again(func(m record.Module) bool { return m.Name == a.Only })
 	}
-	return a.save()
-}
-
-// clear removes what another run left.
-func (a *Agent) clear() error {
-	for _, dir := range []string{a.Paths.Bundle(), a.Paths.Bundle() + bundle.StageSuffix} {
-		if err := os.RemoveAll(dir); err != nil {
-			return fail(CodeRecord, "remove the last run's bundle: %w", err)
-		}
+	contents, err := a.unpacked()
+	if err != nil {
+		log.Warn("the unpacked bundle is not whole: fetching it again", zap.Error(err))
+		return a.clear()
 	}
-	if err := a.saveEnv(); err != nil {
+	a.have = contents
+	if err := a.saveEnv(); err != nil { // it is not synced: a power cut may have emptied it
 		return err
 	}
 	return a.save()
+}
+
+// unpacked returns the bundle on the disk if it is whole and the recorded one.
+func (a *Agent) unpacked() (*bundle.Contents, error) {
+	contents, err := bundle.Load(a.Paths.Bundle())
+	if err != nil {
+		return nil, err
+	}
+	// One that lost its manifest looks like one made by hand, which has no
+	// digests: then it would run without its options.
+	same := contents.ByHand == a.run.Bundle.ByHand && slices.EqualFunc(contents.Manifest.Modules, a.run.Modules,
+		func(m bundle.Module, r record.Module) bool { return m.Name == r.Name })
+	if !same {
+		return nil, errors.New("its modules are not those recorded")
+	}
+	return contents, contents.Verify()
+}
+
+// clear makes room for a bundle. The record goes first: where it names no
+// bundle, or names one that is gone, the next start fetches it.
+func (a *Agent) clear() error {
+	if err := a.save(); err != nil {
+		return err
+	}
+	if err := bundle.Remove(a.Paths.Bundle()); err != nil {
+		return fail(CodeRecord, "remove the last run's bundle: %w", err)
+	}
+	return a.saveEnv()
 }
