@@ -119,12 +119,13 @@ func (a *Agent) module(ctx context.Context, m bundle.Module, rec *record.Module,
 // The start is recorded before it runs; its end together with what comes next:
 // the next module's start, or the end of the run.
 func (a *Agent) attempt(ctx context.Context, m bundle.Module, rec *record.Module, log *zap.Logger) (again bool, err error) {
-	began := time.Now().UTC()
+	began, before := time.Now().UTC(), *rec
 	*rec = record.Module{
 		Name: m.Name, Run: m.Run, State: record.Running, StartedAt: &began,
 		Attempts: rec.Attempts + 1, Retries: rec.Retries, Reboots: rec.Reboots,
 	}
 	if err := a.save(); err != nil {
+		*rec = before
 		return false, err
 	}
 	offset, err := journal.Bound(a.Paths.ModuleLog(m.Name), journal.MaxFile)
@@ -134,7 +135,8 @@ func (a *Agent) attempt(ctx context.Context, m bundle.Module, rec *record.Module
 	log.Info(journal.MessageModuleStarted, zap.Int("attempt", rec.Attempts),
 		zap.String("place", fmt.Sprintf("%d/%d", a.run.Index(m.Name)+1, len(a.run.Modules))), zap.Int64(journal.KeyOffset, offset))
 	result, err := a.start(ctx, m, rec, log)
-	if err != nil {
+	if err != nil { // nothing ran
+		*rec = before
 		return false, err
 	}
 	asked := a.judge(rec, result)
