@@ -22,9 +22,8 @@ func (a *Agent) end(ctx context.Context, began time.Time, err error) Code {
 		err = syncErr
 	}
 	code := codeOf(ctx, err)
-	fields := []zap.Field{zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(began))}
 	if errors.Is(err, errRefused) {
-		a.log.Error(journal.MessageRefused, append(fields, zap.Error(err))...)
+		a.log.Error(journal.MessageRefused, zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(began)), zap.Error(err))
 		return code
 	}
 	if a.run == nil { // nothing was begun: the record of what was done before stays
@@ -32,16 +31,10 @@ func (a *Agent) end(ctx context.Context, began time.Time, err error) Code {
 		a.conclude(code, err)
 		a.publish(a.run)
 	} else {
-		a.conclude(code, err)
-		if saveErr := a.save(); saveErr != nil && code != CodeRecord {
-			a.log.Error("record not written", zap.Error(saveErr))
-			if code == CodeDone {
-				code, err = CodeRecord, saveErr
-			}
-		}
+		code, err = a.recordEnd(code, err)
 	}
 	a.hooks(ctx)
-	fields = append(fields, zap.String(journal.KeyPhase, a.run.Phase))
+	fields := []zap.Field{zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(began)), zap.String(journal.KeyPhase, a.run.Phase)}
 	if a.run.Bundle != nil {
 		fields = append(fields, zap.String("bundle", a.run.Bundle.Name))
 	}
@@ -56,6 +49,27 @@ func (a *Agent) end(ctx context.Context, began time.Time, err error) Code {
 		a.log.Error(journal.MessageFailed, append(fields, zap.Error(err))...)
 	}
 	return code
+}
+
+// recordEnd records how the run ended, and returns that: a run that cannot be
+// recorded has not succeeded. At least its public copy then says so.
+func (a *Agent) recordEnd(code Code, err error) (Code, error) {
+	a.conclude(code, err)
+	saveErr := a.save()
+	if saveErr == nil {
+		return code, err
+	}
+	if code == CodeDone {
+		code, err = CodeRecord, saveErr
+		a.conclude(code, err)
+		saveErr = a.save() // the disk may have the success already, but not for sure
+	} else if code != CodeRecord {
+		a.log.Error("record not written", zap.Error(saveErr))
+	}
+	if saveErr != nil {
+		a.publish(a.run)
+	}
+	return code, err
 }
 
 func (a *Agent) conclude(code Code, err error) {

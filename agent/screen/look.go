@@ -38,7 +38,7 @@ func Look(root string, now time.Time) View {
 	v.Reported = publicErr == nil
 	r, err := record.Load(paths.Record())
 	switch {
-	case err == nil && (publicErr != nil || !public.StartedAt.After(r.StartedAt)):
+	case err == nil && (publicErr != nil || !public.After(r)):
 		v.Run = r
 	case publicErr == nil: // newer, or all that this user may read
 		v.Run, v.Public = public, errors.Is(err, fs.ErrPermission)
