@@ -44,6 +44,10 @@ dist: ## build static binaries for linux/amd64 and linux/arm64, into dist/
 demo: build ## pack a personality and boot it here: no root, no AWS
 	@build/startup-packer rehearse scripts/demo/personality.yaml
 
+.PHONY: pictures
+pictures: ## draw the terminal pictures of the README anew
+	go run ./scripts/pictures scripts/pictures/root docs/img
+
 .PHONY: test
 test: $(AGE) ## run all tests, with the race detector
 	PATH="$(TOOLS):$$PATH" CGO_ENABLED=$$(command -v gcc >/dev/null && echo 1 || echo 0)

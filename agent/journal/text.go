@@ -68,6 +68,10 @@ func (p *Printer) Append(dst, line []byte) []byte {
 	}
 	failure := fields.cut("error")
 	for _, f := range fields {
+		switch string(f.key) {
+		case KeyBootID, KeyUptime, KeyOffset: // for programs
+			continue
+		}
 		dst = p.paint(append(dst, ' '), faint, appendSafe, f.key)
 		dst = appendValue(append(dst, '='), f)
 	}
