@@ -40,8 +40,8 @@ func (l *file) open() error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	if l.File != nil {
-		_ = l.File.Close()
+	if old := l.File; old != nil {
+		_ = old.Close()
 	}
 	l.File, l.size = f, info.Size()
 	return nil

@@ -157,7 +157,7 @@ func ModuleStart(path, module string, extent Extent) (offset int64, err error) {
 	}
 	defer r.Close()
 	started := []byte(`"` + KeyMessage + `":"` + MessageModuleStarted + `"`)
-	found := errors.New("found")
+	errFound := errors.New("found")
 	var split Lines
 	err = split.Each(r, false, func(line []byte) error {
 		if !bytes.Contains(line, started) {
@@ -165,11 +165,11 @@ func ModuleStart(path, module string, extent Extent) (offset int64, err error) {
 		}
 		if e, ok := ParseEvent(line); ok && e.Module == module {
 			offset = int64(e.Number(KeyOffset))
-			return found
+			return errFound
 		}
 		return nil
 	})
-	if errors.Is(err, found) {
+	if errors.Is(err, errFound) {
 		err = nil
 	}
 	return offset, err

@@ -124,7 +124,7 @@ func (v *View) facts(p *page) {
 	if r.State == record.Running && !v.Died() && r.NextRetryAt != nil && r.NextRetryAt.After(v.Now) {
 		p.fact("waiting", "the next try is in "+journal.Seconds(r.NextRetryAt.Sub(v.Now)))
 	}
-	if r.Error != "" && !(v.Code() == agent.CodeModule && r.State == record.Failed) {
+	if r.Error != "" && v.Code() != agent.CodeModule { // that is told module by module
 		p.fact("error", r.Error)
 	}
 	if r.State == record.Running && v.Last != "" && len(v.Output) == 0 {
@@ -227,10 +227,9 @@ func (p *page) line(text string) { p.WriteString(text + "\n") }
 // wrapped writes text, its lines after the first indented.
 func (p *page) wrapped(first, text string) {
 	for i, line := range journal.Wrap(journal.Safe(text), Width-max(2, len(first))) {
-		switch {
-		case i == 0:
+		if i == 0 {
 			p.line(first + line)
-		default:
+		} else {
 			p.line(strings.Repeat(" ", max(2, len(first))) + line)
 		}
 	}

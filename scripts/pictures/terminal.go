@@ -37,10 +37,12 @@ func terminal(title string, text []byte) []byte {
 	for i, row := range rows {
 		column := 0
 		for _, p := range row {
-			n := utf8.RuneCountInString(p.text)
-			if strings.TrimSpace(p.text) != "" {
+			shown := strings.TrimLeft(p.text, " ")
+			column += len(p.text) - len(shown)
+			n := utf8.RuneCountInString(shown)
+			if n > 0 {
 				fmt.Fprintf(&b, `<text class="c%s" x="%.1f" y="%d" textLength="%.1f">%s</text>`+"\n",
-					p.color, margin+float64(column)*cell, titleBar+lineSpace*i+lineSpace, float64(n)*cell, escaped(p.text))
+					p.color, margin+float64(column)*cell, titleBar+lineSpace*i+lineSpace, float64(n)*cell, escaped(shown))
 			}
 			column += n
 		}

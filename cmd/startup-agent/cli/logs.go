@@ -153,14 +153,14 @@ func (p *program) printer(o logsOptions, out *bufio.Writer) func(line []byte) er
 }
 
 // show prints what r has and, where the log is followed, what comes.
-func (p *program) show(ctx context.Context, o logsOptions, r io.Reader, print func([]byte) error, out *bufio.Writer) error {
+func (p *program) show(ctx context.Context, o logsOptions, r io.Reader, write func([]byte) error, out *bufio.Writer) error {
 	var lines journal.Lines
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for {
 		// Asked before reading: what comes after the answer is read in the next round.
 		on := o.follow && p.goesOn(o)
-		if err := lines.Each(r, !on, print); err != nil || !on {
+		if err := lines.Each(r, !on, write); err != nil || !on {
 			return err
 		}
 		if err := out.Flush(); err != nil {
