@@ -17,6 +17,7 @@ import (
 type sample struct {
 	took  time.Duration // of what the scene compares
 	whole time.Duration // of the whole process
+	busy  time.Duration // processor time of the process and its children
 	peak  int64         // resident memory of the program, in bytes; 0: not looked at
 }
 
@@ -51,11 +52,20 @@ func (b *bench) agent(s *sealed, link string, whole bool) contender {
 		if !whole {
 			took.took, err = bundlePhase(filepath.Join(dir, "var/log/startup-agent/agent.jsonl"))
 		}
-		if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
-			took.peak = usage.Maxrss << 10
-		}
+		took.use(state)
 		return took, filepath.Join(dir, "var/lib/startup-agent/bundle", top), err
 	}}
+}
+
+// use takes what the kernel counted for an ended process.
+func (s *sample) use(state *os.ProcessState) {
+	if state == nil {
+		return
+	}
+	s.busy = state.UserTime() + state.SystemTime()
+	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
+		s.peak = usage.Maxrss << 10
+	}
 }
 
 // bundlePhase reads from the agent's log how long its bundle phase took: from
@@ -86,9 +96,12 @@ func (b *bench) pipeline(name string, s *sealed, link, file, stages, rest string
 	script := fmt.Sprintf("curl -sf %s | %s | tar x", b.url(link, s, file), stages) + rest
 	return contender{name, func(ctx context.Context, dir string) (sample, string, error) {
 		began := time.Now()
-		_, err := b.sh(ctx, dir, script)
-		took := time.Since(began)
-		return sample{took: took, whole: took}, filepath.Join(dir, top), err
+		state, err := b.sh(ctx, dir, script)
+		took := sample{whole: time.Since(began)}
+		took.took = took.whole
+		took.use(state)
+		took.peak = 0 // of bash, or of whichever program had most
+		return took, filepath.Join(dir, top), err
 	}}
 }
 

@@ -12,6 +12,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -69,7 +70,7 @@ func (o options) run(ctx context.Context) (err error) {
 	defer b.close()
 	report, err := b.scenes(ctx)
 	if err != nil {
-		return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+		return errors.Join(err, context.Cause(ctx))
 	}
 	text := report.markdown()
 	fmt.Print(text)

@@ -139,3 +139,7 @@ func (sc *scene) took(name string) spread {
 func (sc *scene) process() time.Duration {
 	return summary(sc.samples[ours], func(s sample) time.Duration { return s.whole }).median
 }
+
+func (sc *scene) busy(name string) time.Duration {
+	return summary(sc.samples[name], func(s sample) time.Duration { return s.busy }).median
+}

@@ -49,11 +49,16 @@ func (r *report) machine(w *strings.Builder) {
 // phases are the scenes that end with the unpacked folder.
 func (r *report) phases(w *strings.Builder) {
 	names := []string{recipe, recipeGzip, recipeZstd, stockAge, floor}
-	var rows []string
+	var rows, busy []string
 	for _, sc := range r.scenes {
 		if sc.whole || sc.name == "memory" {
 			continue
 		}
+		row2 := fmt.Sprintf("| %s, %s | **%s** |", sc.payload.title, linkTitle(sc.link), short(sc.busy(ours)))
+		for _, name := range names[:4] {
+			row2 += fmt.Sprintf(" %s · %.2f× |", short(sc.busy(name)), sc.busy(name).Seconds()/sc.busy(ours).Seconds())
+		}
+		busy = append(busy, row2)
 		row := fmt.Sprintf("| %s, %s | **%s** | %s |", sc.payload.title, linkTitle(sc.link), seconds(sc.took(ours)), short(sc.process()))
 		for _, name := range names {
 			row += fmt.Sprintf(" %s · %.2f× |", short(sc.took(name).median), sc.times(name))
@@ -61,6 +66,7 @@ func (r *report) phases(w *strings.Builder) {
 		rows = append(rows, row)
 	}
 	table(w, "From the URL to the folder on "+r.fast+", in seconds", "payload, link | agent | its process | "+strings.Join(names, " | "), rows)
+	table(w, "Processor time for the same, in seconds, the agent's whole process", "payload, link | agent | "+strings.Join(names[:4], " | "), busy)
 }
 
 func (r *report) wholes(w *strings.Builder) {

@@ -32,8 +32,12 @@ func newBench(o options) (*bench, error) {
 	b := &bench{options: o}
 	var err error
 	for _, tool := range []string{"bash", "curl", "openssl", "tar", "gzip", "zstd", o.age} {
-		if _, err := exec.LookPath(tool); err != nil {
+		found, err := exec.LookPath(tool)
+		if err != nil {
 			return nil, fmt.Errorf("a contender is missing: %w: install it", err)
+		}
+		if b.age, err = filepath.Abs(found); err != nil { // the last one
+			return nil, err
 		}
 	}
 	if b.bin, err = filepath.Abs(o.bin); err != nil {
