@@ -48,6 +48,15 @@ demo: build ## pack a personality and boot it here: no root, no AWS
 pictures: ## draw the terminal pictures of the README anew
 	go run ./scripts/pictures scripts/pictures/root docs/img
 
+.PHONY: bench
+bench: build build/bench build/bench-hello $(AGE) ## measure the agent against the shell recipe; rewrites docs/performance.md (minutes)
+	build/bench -age $(AGE) -docs docs
+
+build/bench: $(wildcard scripts/bench/*.go) go.mod
+	go build -trimpath -o $@ ./scripts/bench
+build/bench-hello: scripts/bench/hello/main.go
+	go build -trimpath -ldflags '-s -w' -o $@ ./scripts/bench/hello
+
 .PHONY: test
 test: $(AGE) ## run all tests, with the race detector
 	PATH="$(TOOLS):$$PATH" CGO_ENABLED=$$(command -v gcc >/dev/null && echo 1 || echo 0)

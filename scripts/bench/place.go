@@ -32,7 +32,7 @@ func newPlace(dir string) (place, error) {
 	if dir, err = os.MkdirTemp(dir, "bench-"); err != nil {
 		return place{}, fmt.Errorf("make scratch folder: %w", err)
 	}
-	return place{dir, fsName(int64(stat.Type))}, nil
+	return place{dir, fsName(stat.Type)}, nil
 }
 
 // fastPlace is a scratch folder on tmpfs, where there is one with room on which

@@ -93,7 +93,7 @@ func (r *report) memory(w *strings.Builder) {
 				peak = max(peak, sc.peak())
 			}
 		}
-		rows = append(rows, fmt.Sprintf("| %s | %s | %s | **%.1f MiB** |", s.title, megabytes(s.payload.bytes), megabytes(s.size), float64(peak)/(1<<20)))
+		rows = append(rows, fmt.Sprintf("| %s | %s | %s | **%.1f MiB** |", s.title, megabytes(s.bytes), megabytes(s.size), float64(peak)/(1<<20)))
 	}
 	table(w, "Peak memory of the agent, the most in any run", "payload | files | bundle | peak resident", rows)
 	if len(rows) > 0 {

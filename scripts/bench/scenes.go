@@ -154,7 +154,7 @@ func (b *bench) wants(name string) bool { return strings.Contains(name, b.only) 
 // starts measures how long the agent takes to print its version, and a program
 // in Go that only prints a line.
 func (b *bench) starts(ctx context.Context) (*scene, error) {
-	print := func(name string, args ...string) func(context.Context, string) (sample, string, error) {
+	program := func(name string, args ...string) func(context.Context, string) (sample, string, error) {
 		return func(ctx context.Context, dir string) (sample, string, error) {
 			began := time.Now()
 			_, err := b.execute(ctx, exec.CommandContext(ctx, b.program(name), args...), dir)
@@ -162,6 +162,6 @@ func (b *bench) starts(ctx context.Context) (*scene, error) {
 			return sample{took: took, whole: took}, "", err
 		}
 	}
-	sc := &scene{name: "start", on: b.fast, contenders: []contender{{ours, print("startup-agent", "version")}, {floor, print("bench-hello")}}}
+	sc := &scene{name: "start", on: b.fast, contenders: []contender{{ours, program("startup-agent", "version")}, {floor, program("bench-hello")}}}
 	return sc, sc.play(ctx, startRounds)
 }
