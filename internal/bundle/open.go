@@ -43,7 +43,7 @@ const (
 
 	// Between any two stages of the pipeline at most this much is buffered.
 	aheadBlocks = 4
-	aheadSize   = 256 << 10
+	aheadSize   = 128 << 10
 )
 
 // Kind says how a bundle is sealed. The first bytes of each layer tell; no

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	smallFile  = 256 << 10 // files up to this size are written by the writers
+	smallFile  = 64 << 10 // files up to this size are written by the writers
 	writers    = 4
 	maxFolders = 128 // folder handles held open
 )
