@@ -19,6 +19,7 @@ import (
 // Afterwards have is set and recorded; or nothing of the bundle is on the disk.
 func (a *Agent) bundle(ctx context.Context, key secret.String) error {
 	return a.phase(PhaseBundle, func(log *zap.Logger) error {
+		defer boundMemory()()
 		for request := (fetch.Request{URLs: a.doc.URLs, SHA256: a.doc.SHA256}); ; {
 			err := a.fetchAndUnpack(ctx, log, request, key)
 			next, ok := request.Next(err)
