@@ -35,7 +35,7 @@ func (f *followed) lines() []string {
 // follow begins to follow a new log; it is called inside a synctest bubble.
 func follow(t *testing.T) *followed {
 	t.Helper()
-	file, err := openLog(filepath.Join(t.TempDir(), "log"))
+	file, _, err := openLog(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,13 +17,18 @@ const lowSpace = 64 << 10
 
 // openLog opens a script's log for append and for reading. The agent writes as
 // root, so a link, FIFO or device that somebody put there is refused, and so is
-// a second name of another file.
-func openLog(path string) (*os.File, error) {
-	file, err := openRegular(path, unix.O_RDWR|unix.O_APPEND|unix.O_CREAT)
-	if err != nil {
-		return nil, fmt.Errorf("open the script's log: %w", err)
+// a second name of another file. It says whether the file was made here: nobody
+// can have written to it before.
+func openLog(path string) (file *os.File, made bool, err error) {
+	const flags = unix.O_RDWR | unix.O_APPEND
+	file, err = openRegular(path, flags|unix.O_CREAT|unix.O_EXCL)
+	if made = err == nil; errors.Is(err, fs.ErrExist) {
+		file, err = openRegular(path, flags|unix.O_CREAT)
 	}
-	return file, nil
+	if err != nil {
+		return nil, false, fmt.Errorf("open the script's log: %w", err)
+	}
+	return file, made, nil
 }
 
 func size(log *os.File) (int64, error) {

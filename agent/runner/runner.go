@@ -130,7 +130,7 @@ func (r Runner) Run(ctx context.Context, s Script) (Result, error) {
 	if err := s.check(); err != nil {
 		return Result{}, err
 	}
-	log, err := openLog(s.Log)
+	log, made, err := openLog(s.Log)
 	if err != nil {
 		return Result{}, err
 	}
@@ -139,7 +139,7 @@ func (r Runner) Run(ctx context.Context, s Script) (Result, error) {
 		return Result{Outcome: Interrupted, ExitCode: -1, Reason: "the run was interrupted before it started"}, nil
 	}
 
-	if n := stopOrphans(s, log, min(s.grace(), InterruptGrace)); n > 0 && r.Line != nil {
+	if !made && stopOrphans(s, log, min(s.grace(), InterruptGrace)) > 0 && r.Line != nil {
 		r.Line("[an earlier run of this script, whose agent was killed, still went on and was stopped]")
 	}
 	start, err := size(log)
