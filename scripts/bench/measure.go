@@ -13,6 +13,9 @@ import (
 // measured for as many rounds again: others use this machine too.
 const restless = 0.25
 
+// longScene is how long a scene may have taken for it to go on all the same.
+const longScene = 15 * time.Second
+
 // scene is one comparison: contenders who get the same payload onto the same
 // filesystem over the same link.
 type scene struct {
@@ -34,8 +37,9 @@ func (sc *scene) play(ctx context.Context, rounds int) error {
 			return fmt.Errorf("%s: %s: %w", sc.name, c.name, err)
 		}
 	}
+	began := time.Now()
 	for round := range 2 * rounds {
-		if round == rounds && !sc.restless() {
+		if round == rounds && (time.Since(began) > longScene || !sc.restless()) {
 			break
 		}
 		for i := range sc.contenders { // another one first each time
