@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"sync"
 	"syscall"
 
@@ -15,7 +16,7 @@ import (
 
 const (
 	smallFile  = 64 << 10 // files up to this size are written by the writers
-	writers    = 4
+	maxWriters = 4         // and no more than processors: in one folder they wait for each other
 	maxFolders = 128 // folder handles held open
 )
 
@@ -51,6 +52,7 @@ type job struct {
 }
 
 func newTreeWriter(root *os.Root) (*treeWriter, error) {
+	writers := min(maxWriters, runtime.GOMAXPROCS(0))
 	w := &treeWriter{
 		root:    root,
 		made:    map[string]bool{".": true},
