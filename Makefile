@@ -65,6 +65,10 @@ test: $(AGE) ## run all tests, with the race detector
 	export PATH CGO_ENABLED
 	go test $$race ./...
 
+.PHONY: sweep
+sweep: ## kill the agent, and fail its disk, at every call that changes the disk
+	SWEEP=1 go test -count=1 -timeout 30m -v -run TestSweep ./agent/sweep | awk '!/^ *(=== |--- PASS)/ {print; fflush()}'
+
 .PHONY: cover
 cover: $(AGE) ## run all tests and print the coverage of agent, packer and internal
 	mkdir -p build
