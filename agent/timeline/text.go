@@ -37,7 +37,9 @@ func (t *Timeline) Text(w io.Writer) error {
 
 // bar draws a span on the whole, at least one column of it.
 func (s Span) bar(from, whole time.Duration) string {
-	at := func(d time.Duration) int { return int(int64(d-from) * barWidth / int64(whole)) }
+	at := func(d time.Duration) int {
+		return max(0, min(barWidth, int(float64(d-from)/float64(whole)*barWidth)))
+	}
 	first := min(at(s.From), barWidth-1)
 	last := max(first+1, min(at(s.To), barWidth))
 	full := "█"

@@ -82,8 +82,8 @@ func (b *builder) add(e journal.Event) {
 		b.t.Started = e.Time
 		b.boot(e)
 	}
-	now := e.Time.Sub(b.t.Started)
-	b.t.End = max(b.t.End, now)
+	now := max(b.t.End, e.Time.Sub(b.t.Started)) // a clock that is set back at boot moves no bar
+	b.t.End = now
 	switch e.Message {
 	case journal.MessagePhaseStarted:
 		b.begin(e.Phase, Span{Kind: Phase, Name: e.Phase, From: now})
