@@ -16,8 +16,8 @@ import (
 
 const (
 	smallFile  = 64 << 10 // files up to this size are written by the writers
-	maxWriters = 4         // and no more than processors: in one folder they wait for each other
-	maxFolders = 128 // folder handles held open
+	maxWriters = 4        // and no more than processors: in one folder they wait for each other
+	maxFolders = 128      // folder handles held open
 )
 
 // treeWriter makes files and folders below a root. Small files are written by a
