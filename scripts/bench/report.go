@@ -42,7 +42,7 @@ func (r *report) markdown() string {
 }
 
 func (r *report) machine(w *strings.Builder) {
-	fmt.Fprintf(w, "Measured %s on %s/%s, %d × %s, Linux %s; scratch on %s, disk %s; load before %s; %d rounds, or twice that.\n",
+	fmt.Fprintf(w, "Measured %s on %s/%s, %d × %s, Linux %s; scratch on %s, disk %s; load at the end %s; %d rounds, or twice that.\n",
 		r.began.UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), processor(), firstField("/proc/sys/kernel/osrelease"), r.fast, r.slow, firstField("/proc/loadavg"), r.rounds)
 }
 
