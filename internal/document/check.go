@@ -8,9 +8,9 @@ import (
 )
 
 // What may be written; none of these ever changes.
-var (
-	ageRecipient = regexp.MustCompile(`^age1[a-z0-9]{50,}$`)
-	envName      = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+const (
+	ageRecipient = `^age1[a-z0-9]{50,}$`
+	envName      = `^[A-Za-z_][A-Za-z0-9_]*$`
 )
 
 func checkURL(text string) (problem, hint string) {
@@ -52,7 +52,7 @@ func checkKey(text string) (problem, hint string) {
 		return "has a line break in it", `write it on one line, after "key: "`
 	case strings.ContainsRune(text, 0):
 		return "holds a NUL character", "remove it"
-	case ageRecipient.MatchString(text):
+	case matches(ageRecipient, text):
 		return "is an age recipient, which only encrypts", "write the identity that belongs to it: AGE-SECRET-KEY-…"
 	}
 	return "", ""
@@ -77,7 +77,7 @@ func checkKeyFrom(text string) (problem, hint string) {
 
 // checkEnvName takes the lower-case names too: http_proxy is one.
 func checkEnvName(name string) (problem, hint string) {
-	if !envName.MatchString(name) {
+	if !matches(envName, name) {
 		return "has a name that no variable can have", "use letters, digits and _, and no digit first"
 	}
 	if strings.HasPrefix(name, "STARTUP_") || strings.HasPrefix(name, "OPT_") ||
@@ -146,3 +146,7 @@ func within(a, b string, edits int) bool {
 	}
 	return within(a[1:], b, edits-1) || within(a, b[1:], edits-1) || within(a[1:], b[1:], edits-1)
 }
+
+// matches reports whether text has a form. Forms are compiled where one is asked
+// for: that is seldom, and each start of a program would pay for all of them.
+func matches(form, text string) bool { return regexp.MustCompile(form).MatchString(text) }

@@ -2,7 +2,6 @@ package document
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,9 +13,9 @@ import (
 )
 
 // What may be written; none of these ever changes.
-var (
-	shownName  = regexp.MustCompile(`^[A-Za-z][A-Za-z_-]{0,19}$`)
-	digestText = regexp.MustCompile(`^[0-9a-f]{64}$`)
+const (
+	shownName  = `^[A-Za-z][A-Za-z_-]{0,19}$`
+	digestText = `^[0-9a-f]{64}$`
 )
 
 // fields are the known names; a misspelt one is compared with them.
@@ -132,7 +131,7 @@ func (r *reader) unknown(name string, key ast.Node) {
 // fieldName returns name if it can be shown: a secret in the place of a name
 // has digits, or is long.
 func fieldName(name string) string {
-	if shownName.MatchString(name) || slices.Contains(fields(), name) {
+	if matches(shownName, name) || slices.Contains(fields(), name) {
 		return name
 	}
 	return ""
@@ -241,7 +240,7 @@ func (r *reader) keyFrom(text string) (problem, hint string) {
 
 func (r *reader) sha256(text string) (problem, hint string) {
 	r.doc.SHA256 = strings.TrimPrefix(strings.ToLower(text), "sha256:")
-	if !digestText.MatchString(r.doc.SHA256) {
+	if !matches(digestText, r.doc.SHA256) {
 		return "is not a sha256 digest", "write the 64 hexadecimal digits that sha256sum prints for the bundle file"
 	}
 	return "", ""

@@ -3,13 +3,12 @@ package document
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 )
 
 // bareText is text that needs no quotes, but for the words that [bare] excepts.
-var bareText = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9/._~+=&?%@:-]*$`)
+const bareText = `^[A-Za-z/][A-Za-z0-9/._~+=&?%@:-]*$`
 
 // Marshal writes the document, [Magic] line first, with only what differs from
 // the defaults: the fields in the order of this package's documentation, the
@@ -96,7 +95,7 @@ func quote(text string) string {
 // bare starts with a letter and is no word that some YAML reads as a boolean
 // or nothing, and has no ": " or " #" because it has no space.
 func bare(text string) bool {
-	if !bareText.MatchString(text) || strings.HasSuffix(text, ":") {
+	if !matches(bareText, text) || strings.HasSuffix(text, ":") {
 		return false
 	}
 	switch strings.ToLower(text) {

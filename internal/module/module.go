@@ -60,9 +60,9 @@ const OptionPrefix = "OPT_"
 // MaxName is the longest module name, in bytes.
 const MaxName = 40
 
-var (
-	nameForm    = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
-	envNameForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+const (
+	nameForm    = `^[a-z][a-z0-9-]*$`
+	envNameForm = `^[A-Za-z_][A-Za-z0-9_]*$`
 )
 
 // CheckName reports why name cannot be a module's. Names become folders, log
@@ -73,11 +73,15 @@ func CheckName(name string) error {
 		return fmt.Errorf("a module's name is empty")
 	case len(name) > MaxName:
 		return fmt.Errorf("module name %.20q… is longer than %d bytes", name, MaxName)
-	case !nameForm.MatchString(name):
+	case !matches(nameForm, name):
 		return fmt.Errorf("module name %q: use small letters, digits and hyphens, a letter first", name)
 	}
 	return nil
 }
 
 // IsEnvName reports whether name can be set in an environment.
-func IsEnvName(name string) bool { return envNameForm.MatchString(name) }
+func IsEnvName(name string) bool { return matches(envNameForm, name) }
+
+// matches reports whether text has a form. Forms are compiled where one is asked
+// for: that is seldom, and each start of a program would pay for all of them.
+func matches(form, text string) bool { return regexp.MustCompile(form).MatchString(text) }

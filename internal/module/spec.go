@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,14 +78,14 @@ func ParseSpec(text []byte) (Spec, error) {
 	return s, s.check()
 }
 
-var (
-	optionForm  = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-	versionForm = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$`)
-	sizeForm    = regexp.MustCompile(`^[0-9]+([kKmMgGtT]([iI]?[bB])?|[bB]?)?$`)
+const (
+	optionForm  = `^[a-z][a-z0-9_]*$`
+	versionForm = `^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$`
+	sizeForm    = `^[0-9]+([kKmMgGtT]([iI]?[bB])?|[bB]?)?$`
 )
 
 func (s Spec) check() error {
-	if s.Version != "" && !versionForm.MatchString(s.Version) {
+	if s.Version != "" && !matches(versionForm, s.Version) {
 		return fmt.Errorf("%s: version %q is not like 1.2.3", SpecFile, s.Version)
 	}
 	if err := CheckRun(s.Run); err != nil {
@@ -97,7 +96,7 @@ func (s Spec) check() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Options)) {
 		o := s.Options[name]
-		if !optionForm.MatchString(name) {
+		if !matches(optionForm, name) {
 			return fmt.Errorf("%s: option %q: use small letters, digits and underscores, a letter first", SpecFile, name)
 		}
 		if o.Type != "" && !slices.Contains(OptionTypes(), o.Type) {
@@ -199,7 +198,7 @@ func (o Option) validate(value string) error {
 		_, err := time.ParseDuration(value)
 		ok = err == nil
 	case "size":
-		ok = sizeForm.MatchString(value)
+		ok = matches(sizeForm, value)
 	}
 	if !ok {
 		return fmt.Errorf("%s is not of type %s", shown, o.Type)
