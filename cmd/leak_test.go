@@ -163,7 +163,7 @@ func echo(dir string) http.HandlerFunc {
 			fmt.Fprintf(w, `{"Parameter": {"Name": "/given", "Value": %q}}`, leakParameter)
 		case target != "":
 			w.WriteHeader(http.StatusBadRequest)
-			fmt.Fprintf(w, `{"__type": "AccessDeniedException", "message": %q}`, told)
+			fmt.Fprintf(w, `{"__type": "ValidationException", "message": %q}`, told)
 		case strings.HasSuffix(r.URL.Path, "cut.bundle"):
 			_, _ = w.Write([]byte("age-encryption.org/v1\n"))
 		case err != nil:

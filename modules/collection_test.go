@@ -85,7 +85,7 @@ func TestEachModuleKeepsTheContract(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, part := range []string{"<!-- options -->\n<!-- /options -->", "## Security", "## Tried"} {
+			for _, part := range []string{"<!-- options -->\n", "<!-- /options -->\n", "## Security", "## Tried"} {
 				wantIn(t, string(readme), part)
 			}
 		})

@@ -1,0 +1,133 @@
+package screen_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"startup-bundle/agent"
+	"startup-bundle/agent/record"
+	"startup-bundle/agent/screen"
+)
+
+func now() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
+
+func text(t *testing.T, v screen.View) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := v.Print(&b); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > screen.Width && !strings.HasPrefix(line, "      ") {
+			t.Errorf("wider than %d columns: %s", screen.Width, line)
+		}
+	}
+	return b.String()
+}
+
+func running(modules ...record.Module) *record.Run {
+	return &record.Run{Version: 1, State: record.Running, Phase: agent.PhaseModules, StartedAt: now().Add(-time.Hour), Modules: modules}
+}
+
+func TestOfManyModulesOnlyThoseThatNeedALookAreShown(t *testing.T) {
+	r := running()
+	for i := range 40 {
+		state := record.Succeeded
+		if i > 30 {
+			state = record.Pending
+		}
+		r.Modules = append(r.Modules, record.Module{Name: fmt.Sprintf("m%d", i), State: state})
+	}
+	began := now().Add(-2 * time.Minute)
+	r.Modules[30] = record.Module{Name: strings.Repeat("n", 40), State: record.Running, Attempts: 3, StartedAt: &began}
+	got := text(t, screen.View{Run: r, Alive: true, Now: now()})
+	for _, want := range []string{"(31 of 40) for\n  2m00s", "and 30 succeeded\n", "and 9 pending\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if n := strings.Count(got, "\n"); n > 24 {
+		t.Errorf("%d lines are more than a screen:\n%s", n, got)
+	}
+}
+
+func TestWhatScriptsPrintedMovesNoCursor(t *testing.T) {
+	exit := 3
+	r := running(record.Module{Name: "m", State: record.Failed, Attempts: 1, ExitCode: &exit, Reason: "a\x1b[2Jb", Tail: []string{"\x1b[31mred\tcell", strings.Repeat("ü", 200)}})
+	r.State, r.ExitCode = record.Failed, int(agent.CodeModule)
+	if got := text(t, screen.View{Run: r, Now: now()}); strings.ContainsAny(got, "\x1b\t") || !strings.Contains(got, "red    cell") {
+		t.Error(got)
+	}
+}
+
+func TestNextTryIsTold(t *testing.T) {
+	r, next := running(record.Module{Name: "m", State: record.Running}), now().Add(30*time.Second)
+	r.NextRetryAt = &next
+	if got := text(t, screen.View{Run: r, Alive: true, Now: now()}); !strings.Contains(got, "the next try is in 30.0s") {
+		t.Error(got)
+	}
+}
+
+func TestLineHasNoTimeSoThatItChangesOnlyWithTheRun(t *testing.T) {
+	v := screen.View{Run: running(record.Module{Name: "m", State: record.Running}), Alive: true, Now: now()}
+	if got, want := v.Line(), "running: in module m (1 of 1)"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Whoever may not read the record still learns the state, and whether it is true.
+func TestUnprivileged(t *testing.T) {
+	for name, test := range map[string]struct {
+		pid  int
+		boot string
+		want agent.Code
+	}{
+		"the agent runs":                 {os.Getpid(), bootID(t), agent.CodeRunning},
+		"it ran in another boot":         {os.Getpid(), "another", agent.CodeInterrupted},
+		"its process is gone":            {1 << 30, bootID(t), agent.CodeInterrupted},
+		"a record that names no process": {0, "", agent.CodeRunning},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			paths := agent.Paths{Root: root}
+			if err := os.MkdirAll(filepath.Dir(paths.Status()), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			r := running()
+			r.PID, r.BootID = test.pid, test.boot
+			if err := record.Publish(paths.Status(), r); err != nil {
+				t.Fatal(err)
+			}
+			// Root may open anything: a file in the folder's place gives another
+			// error than "not there", as a folder does that may not be entered.
+			if err := os.MkdirAll(filepath.Dir(paths.State()), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(paths.State(), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			v := screen.Look(root, now())
+			if v.Code() != test.want {
+				t.Errorf("code %d, want %d", v.Code(), test.want)
+			}
+			if got := v.Result(); got.ExitCode != 0 && got.ExitCode != int(v.Code()) {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func bootID(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
