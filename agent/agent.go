@@ -100,6 +100,7 @@ func (a *Agent) Run(ctx context.Context) Code {
 	}
 	defer unlock()
 
+	a.publish(a.fresh("")) // metadata can be waited for for long
 	err = a.learn(ctx)
 	if errors.Is(err, errNothingToDo) {
 		a.log.Info(journal.MessageEnded, zap.Int("exit_code", int(CodeDone)), zap.Duration("duration", time.Since(began)))
