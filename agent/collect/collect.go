@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -156,12 +157,12 @@ func (a *archive) run(o Options) {
 // system adds what the machine says of itself. Another machine's disk says
 // nothing of this one's units.
 func (a *archive) system(ctx context.Context, paths agent.Paths) {
-	a.file("system/os-release", filepath.Join(paths.Root, "etc/os-release"), maxOther)
+	a.file("system/os-release", filepath.Join(paths.Root, "usr/lib/os-release"), maxOther)
 	if filepath.Clean(paths.Root) != "/" {
 		return
 	}
 	const unit = "startup-agent.service"
-	for name, command := range map[string][]string{
+	commands := map[string][]string{
 		"uname":    {"uname", "-a"},
 		"df":       {"df", "-h"},
 		"unit":     {"systemctl", "show", unit},
@@ -170,10 +171,10 @@ func (a *archive) system(ctx context.Context, paths agent.Paths) {
 		"cloud":    {"cloud-init", "status", "--long"},
 		"blame":    {"systemd-analyze", "blame", "--no-pager"},
 		"versions": {"systemctl", "--version"},
-	} {
-		a.command(ctx, "system/"+name+".txt", command)
 	}
-	slices.Sort(a.errors)
+	for _, name := range slices.Sorted(maps.Keys(commands)) {
+		a.command(ctx, "system/"+name+".txt", commands[name])
+	}
 }
 
 func (a *archive) command(ctx context.Context, name string, command []string) {
