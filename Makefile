@@ -17,6 +17,9 @@ SHELL_FILES := $(shell git ls-files -co --exclude-standard | xargs -r grep -lE '
 FUZZTIME ?= 60s
 
 AGE := $(TOOLS)/age
+MOCK := $(TOOLS)/ec2-metadata-mock
+VERSITYGW := $(TOOLS)/versitygw
+TOXIPROXY := $(TOOLS)/toxiproxy-server
 GOLANGCI := $(TOOLS)/golangci-lint
 SHFMT := $(TOOLS)/shfmt
 
@@ -38,7 +41,7 @@ dist: ## build static binaries for linux/amd64 and linux/arm64, into dist/
 	  done
 	done
 	ls -l dist/*/*
-.ONESHELL: dist test cover fuzz lint
+.ONESHELL: dist test cover fuzz lint integration
 
 .PHONY: demo
 demo: build ## pack a personality and boot it here: no root, no AWS
@@ -68,6 +71,11 @@ test: $(AGE) ## run all tests, with the race detector
 .PHONY: sweep
 sweep: ## kill the agent, and fail its disk, at every call that changes the disk
 	SWEEP=1 go test -count=1 -timeout 30m -v -run TestSweep ./agent/sweep | awk '!/^ *(=== |--- PASS)/ {print; fflush()}'
+
+.PHONY: integration
+integration: $(AGE) $(MOCK) $(VERSITYGW) $(TOXIPROXY) ## run the tests against other people's servers: metadata mock, S3, toxiproxy
+	PATH="$(TOOLS):$$PATH" go test -tags integration -count 1 $$(grep -rl --include=*_test.go '^//go:build integration' agent internal | xargs -n 1 dirname | sort -u | sed 's|^|./|')
+	if [ "$$(id -u)" = 0 ]; then scripts/cloud-init/test/run.sh; else echo "skipped: the cloud-init test needs root" >&2; fi
 
 .PHONY: cover
 cover: $(AGE) ## run all tests and print the coverage of agent, packer and internal
@@ -101,5 +109,12 @@ $(GOLANGCI):
 	GOBIN=$(TOOLS) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 $(SHFMT):
 	GOBIN=$(TOOLS) GOFLAGS= go install mvdan.cc/sh/v3/cmd/shfmt@v3.14.1
+$(MOCK):
+	GOBIN=$(TOOLS) GOFLAGS= go install github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock@v1.13.0
+$(VERSITYGW):
+	GOBIN=$(TOOLS) GOFLAGS= go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+$(TOXIPROXY):
+	GOBIN=$(TOOLS)/toxiproxy GOFLAGS= go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
+	mv $(TOOLS)/toxiproxy/server $@ && rmdir $(TOOLS)/toxiproxy
 $(AGE):
 	GOBIN=$(TOOLS) GOFLAGS= go install filippo.io/age/cmd/age@v1.3.2
