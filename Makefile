@@ -22,6 +22,7 @@ VERSITYGW := $(TOOLS)/versitygw
 TOXIPROXY := $(TOOLS)/toxiproxy-server
 GOLANGCI := $(TOOLS)/golangci-lint
 SHFMT := $(TOOLS)/shfmt
+NFPM := $(TOOLS)/nfpm
 
 .PHONY: help
 help: ## list the targets
@@ -33,15 +34,23 @@ build: build/startup-agent build/startup-packer ## build both programs for this 
 build/startup-agent build/startup-packer: build/%: $(GO_FILES)
 	$(BUILD) -o $@ ./cmd/$*
 
+DIST := $(foreach arch,amd64 arm64,$(foreach program,startup-agent startup-packer,dist/linux-$(arch)/$(program)))
+
 .PHONY: dist
-dist: ## build static binaries for linux/amd64 and linux/arm64, into dist/
-	for arch in amd64 arm64; do
-	  for program in startup-agent startup-packer; do
-	    GOOS=linux GOARCH=$$arch $(BUILD) -o dist/linux-$$arch/$$program ./cmd/$$program
-	  done
-	done
-	ls -l dist/*/*
-.ONESHELL: dist test cover fuzz lint integration
+dist: $(DIST) ## build static binaries for linux/amd64 and linux/arm64, into dist/
+	ls -l $(DIST)
+
+$(DIST): dist/linux-%: $(GO_FILES)
+	GOOS=linux GOARCH=$(*D) $(BUILD) -o $@ ./cmd/$(*F)
+.ONESHELL: test cover fuzz lint integration
+
+.PHONY: package
+package: dist $(NFPM) ## build the agent's deb and rpm for amd64 and arm64, into dist/
+	NFPM=$(NFPM) scripts/package/build.sh
+
+.PHONY: boot-test
+boot-test: build dist/linux-$(shell go env GOARCH)/startup-agent $(NFPM) $(MOCK) $(VERSITYGW) ## boot a real Debian with the package in it, many ways; needs root
+	scripts/boot-test/run.sh
 
 .PHONY: demo
 demo: build ## pack a personality and boot it here: no root, no AWS
@@ -118,3 +127,5 @@ $(TOXIPROXY):
 	mv $(TOOLS)/toxiproxy/server $@ && rmdir $(TOOLS)/toxiproxy
 $(AGE):
 	GOBIN=$(TOOLS) GOFLAGS= go install filippo.io/age/cmd/age@v1.3.2
+$(NFPM):
+	GOBIN=$(TOOLS) GOFLAGS= go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2

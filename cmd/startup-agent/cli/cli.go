@@ -32,6 +32,11 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return int(p.code)
 }
 
+// Command returns the command tree, for what is generated from it.
+func Command() *cobra.Command {
+	return (&program{stdout: io.Discard, stderr: io.Discard}).command()
+}
+
 // program is one call of the command.
 type program struct {
 	stdout, stderr io.Writer
