@@ -61,6 +61,7 @@ func (p *program) command() *cobra.Command {
 		p.checkCommand(),
 		p.validateCommand(),
 		p.resetCommand(),
+		p.bakeCheckCommand(),
 		p.signalCommand(),
 		p.versionCommand(),
 	)
