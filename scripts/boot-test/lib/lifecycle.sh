@@ -1,0 +1,82 @@
+# shellcheck shell=bash
+# The cases that boot nothing: the package's life, and the order of the units.
+
+# listing ROOT: every path but those that dpkg keeps its own books in, with mode
+# and content.
+listing() {
+  (cd "$1" && find . -path ./var/lib/dpkg -prune -o -path ./var/log/dpkg.log -prune -o -path ./proc -prune -o -path ./var/cache/ldconfig -prune \
+    -o -type f -printf '%p %m %s ' -exec sh -c 'sha256sum <"$1"' sh {} \; -o -printf '%p %m %l\n') | sort
+}
+
+in_root() { chroot "$image" "$@"; }
+
+package_lifecycle() {
+  layer lifecycle "$plain"
+  trap 'unlayer lifecycle' EXIT
+  image=$work/lifecycle/root
+  install -m 0644 "$deb" "$image/root/1.deb"
+  install -m 0644 "$newer_deb" "$image/root/2.deb"
+  listing "$image" >"$work/before"
+
+  expect "it installs" in_root dpkg -i /root/1.deb
+  expect "the unit is enabled" in_root systemctl is-enabled startup-agent
+  expect "bake-check finds nothing" in_root startup-agent bake-check
+  expect_text "what it adds is what the docs say" "$(documented)" added
+  expect "dpkg has nothing to complain of" in_root dpkg --verify startup-agent
+
+  mkdir -p "$image/var/lib/startup-agent/bundle" "$image/var/log/startup-agent/modules"
+  echo '{}' >"$image/var/lib/startup-agent/record.json"
+  echo log >"$image/var/log/startup-agent/agent.jsonl"
+  ln -s /usr/share/startup-agent/hooks/asg-ready "$image/etc/startup-agent/hooks.d/"
+  expect "it upgrades" in_root dpkg -i /root/2.deb
+  expect_text "the record is kept" '{}' cat "$image/var/lib/startup-agent/record.json"
+  expect "the unit is still enabled" in_root systemctl is-enabled startup-agent
+  in_root systemctl disable startup-agent
+  expect "it is installed again" in_root dpkg -i /root/2.deb
+  expect_text "who disabled it is heard" disabled in_root systemctl is-enabled startup-agent
+
+  expect "it is removed" in_root dpkg -r startup-agent
+  expect_text "state, logs and the owner's hooks are left" "$(cat <<'LEFT'
+./etc/startup-agent
+./etc/startup-agent/hooks.d
+./etc/startup-agent/hooks.d/asg-ready
+./var/lib/startup-agent
+./var/lib/startup-agent/bundle
+./var/lib/startup-agent/record.json
+./var/lib/startup-agent/removed
+./var/log/startup-agent
+./var/log/startup-agent/agent.jsonl
+./var/log/startup-agent/modules
+LEFT
+)" added
+  expect "it comes back" in_root dpkg -i /root/2.deb
+  expect "and is enabled" in_root systemctl is-enabled startup-agent
+  expect_text "with its record" '{}' cat "$image/var/lib/startup-agent/record.json"
+  expect "it is purged" in_root dpkg -P startup-agent
+  listing "$image" >"$work/after"
+  expect "nothing is left, and nothing else was changed" diff "$work/before" "$work/after"
+}
+
+# added: the paths that are there now and were not before.
+added() {
+  listing "$image" | cut -d' ' -f1 | sort >"$work/now"
+  cut -d' ' -f1 "$work/before" | sort | comm -13 - "$work/now"
+}
+
+# documented: the paths that docs/baking.md says an installation adds.
+documented() {
+  sed -n '/^<!-- installed -->$/,/^<!-- \/installed -->$/s/^    \//.\//p' "$top/docs/baking.md" | sort
+}
+
+# units: systemd finds no fault in the order, with or without cloud-init.
+units() {
+  local root
+  for root in "$baked" "$baked_clouded"; do
+    expect_text "systemd-analyze finds nothing" "" verify "$root"
+  done
+}
+
+verify() {
+  systemd-analyze verify --root="$1" --man=no --recursive-errors=yes multi-user.target startup-agent.service apt-daily.service 2>&1 |
+    grep -E 'startup-agent|cycle|cloud-init' || true
+}
