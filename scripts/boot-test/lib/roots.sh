@@ -42,6 +42,7 @@ network: {config: disabled}
 ssh_deletekeys: false
 disable_root: false
 users: []
+locale: false
 CFG
   rm -rf "$plain"/var/{cache/apt/archives,lib/apt/lists}/* "$clouded.part"/var/{cache/apt/archives,lib/apt/lists}/*
   mv "$clouded.part" "$clouded"

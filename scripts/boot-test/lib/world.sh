@@ -50,13 +50,14 @@ listens() { # ADDRESS PORT
 }
 
 # metadata INSTANCE_ID [USERDATA_FILE]: the metadata service of that instance
-# begins to answer, in place of another.
+# begins to answer, in place of another. It wants tokens (IMDSv2), unless
+# $tokens_required is false.
 metadata() {
   metadata_off
   local now expires
   now=$(date -u +%Y-%m-%dT%H:%M:%SZ) expires=$(date -u -d '+6 hours' +%Y-%m-%dT%H:%M:%SZ)
   cat >"$work/metadata.json" <<JSON
-{"imdsv2": true,
+{"imdsv2": ${tokens_required:-true},
  "server": {"hostname": "127.0.0.1", "port": "1338"},
  "metadata": {"values": {
    "instance-id": "$1", "placement-region": "eu-central-1", "placement-availability-zone": "eu-central-1a",
