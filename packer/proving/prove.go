@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -232,14 +233,20 @@ func (m *machine) printLogs(o Options, result Result) {
 	}
 }
 
-// used returns how many bytes the machine has written beside its base.
+// used returns how many bytes the machine has written beside its base, without
+// the package manager's lists and caches: these are of the first installation,
+// whatever the module.
 func (m *machine) used() (bytes int64, err error) {
-	err = filepath.WalkDir(filepath.Join(m.dir, "upper"), func(_ string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
+	upper := filepath.Join(m.dir, "upper")
+	passed := []string{filepath.Join(upper, "var/cache"), filepath.Join(upper, "var/lib/apt/lists")}
+	err = filepath.WalkDir(upper, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			return nil // gone since: the machine is running
-		}
-		if err != nil {
+		case err != nil:
 			return err
+		case slices.Contains(passed, path):
+			return fs.SkipDir
 		}
 		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
 			bytes += info.Size()

@@ -48,7 +48,7 @@ type Result struct {
 	Boot    float64  `json:"boot_seconds"`
 	Start   float64  `json:"start_seconds"` // of all start scripts, first run
 	Again   float64  `json:"again_seconds"` // and second run
-	Disk    int64    `json:"disk_bytes"`    // what the first run added to the root
+	Disk    int64    `json:"disk_bytes"`    // what the first run added, but for package lists and caches
 	Modules []Module `json:"modules"`
 }
 
