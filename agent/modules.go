@@ -106,10 +106,12 @@ func (a *Agent) module(ctx context.Context, m bundle.Module, rec *record.Module,
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
+		}
+		a.run.NextRetryAt = nil
+		if ctx.Err() != nil {
 			rec.State = record.Interrupted
 			return a.stopped(ctx, m)
 		}
-		a.run.NextRetryAt = nil
 	}
 }
 

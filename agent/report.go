@@ -16,6 +16,19 @@ import (
 // errRefused is a start that was not to be: it touches neither record nor status.
 var errRefused = errors.New("not started")
 
+// restoreStatus makes the public copy tell again of what was done before, unless
+// it is another agent's that runs.
+func (a *Agent) restoreStatus(err error) {
+	if codeOf(context.Background(), err) != CodeUsage {
+		return
+	}
+	if old, err := record.Load(a.Paths.Record()); err == nil {
+		a.publish(old)
+	} else {
+		_ = os.Remove(a.Paths.Status())
+	}
+}
+
 // end records how the run ended, logs it as the last line, and gives the exit code.
 func (a *Agent) end(ctx context.Context, began time.Time, err error) Code {
 	if syncErr := a.synced(); err == nil {
@@ -24,6 +37,7 @@ func (a *Agent) end(ctx context.Context, began time.Time, err error) Code {
 	code := codeOf(ctx, err)
 	if errors.Is(err, errRefused) {
 		a.log.Error(journal.MessageRefused, zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(began)), zap.Error(err))
+		a.restoreStatus(err)
 		return code
 	}
 	if a.run == nil { // nothing was begun: the record of what was done before stays

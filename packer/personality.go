@@ -44,6 +44,9 @@ func (u *Use) UnmarshalYAML(node ast.Node) error {
 
 const maxPersonality = 256 << 10
 
+// numbered is a folder's name in a collection that is ordered by its names.
+var numbered = regexp.MustCompile(`^[0-9]+[-_.]([a-z][a-z0-9-]*)$`)
+
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // ParsePersonality reads a personality strictly. Its error names line and column.
@@ -114,7 +117,11 @@ func loadFolder(dir string) (Personality, source.Folders, error) {
 	}
 	p := Personality{Name: filepath.Base(abs)}
 	for _, name := range names {
-		p.Modules = append(p.Modules, Use{Module: name})
+		use := Use{Module: name}
+		if rest := numbered.FindStringSubmatch(name); rest != nil { // 10-java: the number is its place, not its name
+			use = Use{Module: "./" + name, As: rest[1]}
+		}
+		p.Modules = append(p.Modules, use)
 	}
 	switch {
 	case len(names) == 0:

@@ -51,7 +51,7 @@ func Script(d document.Document) ([]byte, error) {
 	var b strings.Builder
 	err = t.Execute(&b, map[string]any{
 		"URLs": curlQuoted(d.URLs), "SHA256": d.SHA256, "Passphrase": d.Key.Reveal(), "Iterations": d.OpenSSLIterations, "Env": d.Env,
-		"Skipped": module.ExitSkipped, "Continue": d.OnFailure == document.Continue,
+		"Skipped": module.ExitSkipped, "OnFailure": string(d.OnFailure),
 	})
 	if err != nil {
 		return nil, err

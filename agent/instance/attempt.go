@@ -201,7 +201,7 @@ func (c *Client) gaveUp(ctx context.Context, last error) error {
 		return fmt.Errorf("wait for instance metadata: %w", context.Cause(ctx))
 	}
 	if last == nil {
-		last = errors.New("its answers did not settle")
+		return fmt.Errorf("%w within %s: it answers that there is nothing, which must hold for %s to be believed; wait longer", ErrUnreachable, c.deadline, Settle)
 	}
 	return fmt.Errorf("%w within %s: %w; is this an EC2 instance, with its metadata service on?", ErrUnreachable, c.deadline, last)
 }

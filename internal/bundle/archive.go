@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"startup-bundle/internal/module"
 )
 
 // Archive is what goes into a bundle's tar.
@@ -56,9 +58,7 @@ func (a *Archive) Write(w io.Writer) (string, error) {
 	out.tar = tar.NewWriter(io.MultiWriter(w, out.digest))
 	out.bytes(path.Join(Top, ManifestName), append(manifest, '\n'))
 	if a.ShellEnv {
-		for _, m := range slices.SortedFunc(slices.Values(a.Manifest.Modules), byFolder) {
-			out.bytes(path.Join(Top, EnvFolder, m.Folder()), shellAssignments(m.Env))
-		}
+		a.writeShellEnv(out)
 	}
 	folders := slices.Sorted(maps.Keys(a.Trees))
 	before, _ := slices.BinarySearch(folders, LibName)
@@ -78,6 +78,22 @@ func (a *Archive) Write(w io.Writer) (string, error) {
 		return "", fmt.Errorf("write archive: %w", out.err)
 	}
 	return "sha256:" + hex.EncodeToString(out.digest.Sum(nil)), nil
+}
+
+// writeShellEnv tells the shell recipe what it cannot read in the manifest: of the
+// bundle its name and on_failure, of each folder its module's name and options.
+func (a *Archive) writeShellEnv(out *archiveWriter) {
+	out.bytes(path.Join(Top, EnvFolder, EnvBundleFile), shellAssignments(map[string]string{
+		module.EnvBundle: a.Manifest.Name, EnvOnFailure: a.Manifest.OnFailure,
+	}))
+	for _, m := range slices.SortedFunc(slices.Values(a.Manifest.Modules), byFolder) {
+		env := maps.Clone(m.Env)
+		if env == nil {
+			env = map[string]string{}
+		}
+		env[module.EnvModule] = m.Name
+		out.bytes(path.Join(Top, EnvFolder, m.Folder()), shellAssignments(env))
+	}
 }
 
 func (a *Archive) size() (bytes, files int64) {

@@ -73,7 +73,7 @@ func TestTheArchiveIsInOrder(t *testing.T) {
 		got = append(got, fmt.Sprintf("%o %d:%d %d %s", h.Mode, h.Uid, h.Gid, h.ModTime.Unix(), strings.TrimPrefix(h.Name, top)))
 	}
 	want := []string{
-		"644 0:0 0 bundle.json", "644 0:0 0 .env/base", "644 0:0 0 .env/web",
+		"644 0:0 0 bundle.json", "644 0:0 0 .env/.bundle", "644 0:0 0 .env/base", "644 0:0 0 .env/web",
 		"755 0:0 0 base/", "755 0:0 0 base/start", "644 0:0 0 lib.sh",
 		"755 0:0 0 web/", "755 0:0 0 web/files/", "644 0:0 0 web/files-old", "644 0:0 0 web/files/index.html",
 		"755 0:0 0 web/page", "755 0:0 0 web/start",

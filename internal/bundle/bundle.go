@@ -24,6 +24,10 @@ const (
 	// EnvFolder holds, inside Top, one file of shell assignments for each module
 	// folder. Only bundles for the shell recipe have it.
 	EnvFolder = ".env"
+	// EnvBundleFile is the file of EnvFolder about the bundle itself.
+	EnvBundleFile = ".bundle"
+	// EnvOnFailure is the manifest's on_failure in that file.
+	EnvOnFailure = "STARTUP_ON_FAILURE"
 	// FormatVersion is the major version of the format this package writes, and
 	// the newest it reads.
 	FormatVersion = 1

@@ -75,7 +75,7 @@ func unpackStage(ctx context.Context, r *Reader, stage string, limits Limits) (*
 	}
 	x := &extractor{w: w, limits: limits, links: map[string]string{}}
 	in := &bounded{ctx: ctx, r: r, limits: limits}
-	err = x.run(tar.NewReader(in))
+	err = x.run(in)
 	if closeErr := w.close(); err == nil {
 		err = closeErr
 	}
@@ -136,12 +136,18 @@ type extractor struct {
 	hard   [][2]string       // hard links: name, target
 }
 
-func (x *extractor) run(t *tar.Reader) error {
+func (x *extractor) run(in *bounded) error {
+	const block = 512
+	t := tar.NewReader(in)
 	for {
+		end := (in.n + block - 1) / block * block // of the last entry, padding included
 		h, err := t.Next()
 		switch {
 		case isEnd(err) && x.files == 0:
 			return fmt.Errorf("%w: the archive is empty", ErrFormat)
+		case isEnd(err) && in.n <= end:
+			// archive/tar takes that for an end as well: it may be a cut.
+			return fmt.Errorf("%w: the tar ends without its end mark: truncated between two files", ErrDamaged)
 		case isEnd(err):
 			return nil
 		case err != nil:
