@@ -88,15 +88,16 @@ func New(c Config) *Agent {
 // It returns the exit code. What went wrong is by then in the log's last line
 // and in the record.
 func (a *Agent) Run(ctx context.Context) Code {
-	ctx, stop := a.untilSignal(ctx)
+	signaled, stop := a.untilSignal(ctx)
 	defer stop()
+	ctx = signaled
 	began := time.Now()
 	unlock, err := a.lock()
 	if !errors.Is(err, errRefused) { // else the log is another agent's
 		a.log.Info(journal.MessageStarted, zap.String("version", a.Version), zap.String(journal.KeyBootID, a.BootID), zap.Float64(journal.KeyUptime, uptime()))
 	}
 	if err != nil {
-		return a.end(ctx, began, err)
+		return a.end(ctx, signaled, began, err)
 	}
 	defer unlock()
 
@@ -107,11 +108,11 @@ func (a *Agent) Run(ctx context.Context) Code {
 		return CodeDone
 	}
 	if err != nil {
-		return a.end(ctx, began, err)
+		return a.end(ctx, signaled, began, err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, a.doc.Timeout, errDeadline)
 	defer cancel()
-	defer a.heartbeat(ctx)()
+	stopHeartbeat := a.heartbeat(ctx)
 	if a.have == nil {
 		var found secret.String
 		if found, err = a.key(ctx); err == nil {
@@ -121,7 +122,8 @@ func (a *Agent) Run(ctx context.Context) Code {
 	if err == nil {
 		err = a.modules(ctx)
 	}
-	return a.end(ctx, began, err)
+	stopHeartbeat()
+	return a.end(ctx, signaled, began, err)
 }
 
 // untilSignal returns a context that ends, with its cause, at the first SIGINT

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -424,13 +425,85 @@ func TestReset(t *testing.T) {
 }
 
 func TestDamagedBundleIsFetchedAgainAndWhatIsDoneStaysDone(t *testing.T) {
-	m := newMachine(t, document.Document{}, script{name: "a", start: "echo a >>$root/ran"}, script{name: "b", start: "echo b >>$root/ran; [ -e $root/mended ]"})
+	m := newMachine(t, document.Document{}, script{name: "a", start: "echo a >>$root/ran"}, script{name: "b", start: "echo b >>$root/ran; [ -e $root/mended ]"}, script{name: "c", start: "echo c >>$root/ran"})
 	m.want(CodeModule)
-	m.write(filepath.Join(m.paths().Bundle(), bundle.Top, "b", "start"), "", 0o755)
+	m.write(filepath.Join(m.paths().Bundle(), bundle.Top, "c", "start"), "", 0o755)
 	m.write(filepath.Join(m.root(), "mended"), "", 0o644)
 	m.want(CodeDone)
 	m.logged("the unpacked bundle is not whole")
+	if got, want := m.read("ran"), "a\nb\nb\nc\n"; got != want {
+		t.Errorf("ran %q, want %q", got, want)
+	}
+}
+
+func TestEveryBootModuleDoesNotRebootForEver(t *testing.T) {
+	m := newMachine(t, document.Document{}, script{name: "boots", run: "every-boot", start: "exit 194"})
+	asked := 0
+	m.reboot = func(context.Context) error { asked++; return nil }
+	for boot := range maxReboots {
+		m.boot = "boot-" + strconv.Itoa(boot)
+		m.want(CodeInterrupted)
+	}
+	m.boot = "the last"
+	m.want(CodeModule)
+	if asked != maxReboots {
+		t.Errorf("%d reboots were asked for", asked)
+	}
+}
+
+func TestModuleMayWriteIntoItsOwnFolder(t *testing.T) {
+	m := newMachine(t, document.Document{}, script{name: "a", start: "echo a >>$root/ran; touch made-here"}, script{name: "b", start: "[ -e $root/mended ]"})
+	m.want(CodeModule)
+	if err := os.Remove(filepath.Join(m.dir, "bundle")); err != nil {
+		t.Fatal(err)
+	}
+	m.write(filepath.Join(m.root(), "mended"), "", 0o644)
+	m.want(CodeDone) // without fetching again
+	if got, want := m.read("ran"), "a\n"; got != want {
+		t.Errorf("ran %q, want %q", got, want)
+	}
+}
+
+func TestFolderOfAnotherBundleIsNotTrusted(t *testing.T) {
+	m := newMachine(t, document.Document{}, script{name: "a", start: "echo a >>$root/ran"}, script{name: "b", start: "echo b >>$root/ran; [ -e $root/mended ]"})
+	m.want(CodeModule)
+	r, err := record.Load(m.paths().Record())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Bundle.Whole = false // as a start leaves it that was killed between the new folder and its record
+	if err := record.Save(m.paths().Record(), r); err != nil {
+		t.Fatal(err)
+	}
+	m.write(filepath.Join(m.root(), "mended"), "", 0o644)
+	m.want(CodeDone)
+	m.logged("it was about to be replaced")
 	if got, want := m.read("ran"), "a\nb\nb\n"; got != want {
 		t.Errorf("ran %q, want %q", got, want)
+	}
+}
+
+func TestMirrorThatServesAnotherFileIsLeftOut(t *testing.T) {
+	m := newMachine(t, document.Document{}, script{name: "a", start: "echo a >>$root/ran"})
+	m.write(filepath.Join(m.dir, "page"), "<!doctype html>", 0o644)
+	text, err := os.ReadFile(m.userdata)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := "file://" + filepath.Join(m.dir, "bundle")
+	m.write(m.userdata, strings.Replace(string(text), "url: "+good, "url: [file://"+filepath.Join(m.dir, "page")+", "+good+"]", 1), 0o600)
+	m.want(CodeDone)
+	m.logged("starting the bundle over.*looks like a web page")
+}
+
+func TestOneModuleTellsNoHook(t *testing.T) {
+	m := newMachine(t, document.Document{}, script{name: "a", start: "[ -e $root/mended ]"}, script{name: "b", start: "true"})
+	m.want(CodeModule)
+	m.write(filepath.Join(m.paths().Hooks(), "tell"), "#!/bin/sh\ntouch "+m.root()+"/told\n", 0o755)
+	if got := m.start(func(c *Config) { c.Only = "b" }); got != CodeModule {
+		t.Errorf("exit code %d", got)
+	}
+	if _, err := os.Stat(filepath.Join(m.root(), "told")); err == nil {
+		t.Error("a hook was told")
 	}
 }

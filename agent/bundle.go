@@ -3,7 +3,9 @@ package agent
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,13 +25,45 @@ func (a *Agent) bundle(ctx context.Context, key secret.String) error {
 		for request := (fetch.Request{URLs: a.doc.URLs, SHA256: a.doc.SHA256}); ; {
 			err := a.fetchAndUnpack(ctx, log, request, key)
 			next, ok := request.Next(err)
+			if !ok {
+				next, ok = withoutMirror(request, err)
+			}
 			if err == nil || !ok || ctx.Err() != nil {
-				return err
+				return a.cutShort(ctx, err)
 			}
 			log.Warn("starting the bundle over", zap.Error(err))
 			request = next
 		}
 	})
+}
+
+// cutShort says of an error that the run's timeout caused what to do about it.
+func (a *Agent) cutShort(ctx context.Context, err error) error {
+	if err == nil || !errors.Is(context.Cause(ctx), errDeadline) {
+		return err
+	}
+	return fail(CodeDeadline, "%w while the bundle was fetched and unpacked (%w): see what the network did with startup-agent logs, or raise timeout: in the userdata", errDeadline, err)
+}
+
+// badMirror is a bundle that one mirror served and that is none, or not ours.
+type badMirror struct {
+	url string // as the request names it
+	err error
+}
+
+func (b *badMirror) Error() string { return b.err.Error() }
+func (b *badMirror) Unwrap() error { return b.err }
+
+// withoutMirror returns the request without the mirror that served what err tells
+// of, where that may be the mirror's fault and others are left. A wrong key is
+// not: it is wrong for all.
+func withoutMirror(r fetch.Request, err error) (fetch.Request, bool) {
+	var bad *badMirror
+	if !errors.As(err, &bad) || errors.Is(err, bundle.ErrKey) || errors.Is(err, bundle.ErrSpace) {
+		return r, false
+	}
+	r.URLs = slices.DeleteFunc(slices.Clone(r.URLs), func(u string) bool { return u == bad.url })
+	return r, len(r.URLs) > 0
 }
 
 func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fetch.Request, key secret.String) error {
@@ -42,7 +76,7 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fet
 	url := secret.URL(stream.URL())
 	reader, err := bundle.Open(stream, bundle.Key{Secret: key, Iterations: a.doc.OpenSSLIterations})
 	if err != nil {
-		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, err)
+		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, &badMirror{stream.URL(), err})
 	}
 	defer reader.Close()
 	by, err := vouch(a.doc, stream.Scheme(), reader.Kind())
@@ -51,7 +85,7 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fet
 	}
 	contents, err := bundle.Unpack(ctx, reader, a.Paths.Bundle(), a.Limits)
 	if err != nil {
-		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, err)
+		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, &badMirror{stream.URL(), err})
 	}
 	a.have = contents
 	got := &record.Bundle{Name: contents.Manifest.Name, SHA256: stream.SHA256(), Bytes: stream.Bytes(), URL: url}
@@ -74,6 +108,7 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fet
 // until it is done a power cut can leave empty files, which the next start
 // notices by their digests. A bundle made by hand has none, so it is waited for.
 func (a *Agent) persist() error {
+	a.run.Bundle.Whole = true
 	a.sync = make(chan error, 1)
 	go func(c *bundle.Contents) { a.sync <- c.Sync() }(a.have)
 	if a.have.ByHand {
@@ -92,6 +127,7 @@ func (a *Agent) synced() error {
 	if err != nil {
 		return &failure{CodeRecord, err}
 	}
+	a.run.Bundle.Durable = true
 	return nil
 }
 

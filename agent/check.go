@@ -60,7 +60,7 @@ func (a *Agent) hasCheck(m bundle.Module) bool {
 }
 
 func (a *Agent) check(ctx context.Context, m bundle.Module, rec *record.Module, log *zap.Logger) (runner.Result, error) {
-	return a.script(ctx, m, rec, log, runner.Script{Path: filepath.Join(a.have.ModuleDir(m), module.Check), Timeout: checkTimeout})
+	return a.script(ctx, m, rec, log, runner.Script{Path: filepath.Join(a.have.ModuleDir(m), module.Check), Timeout: checkTimeout, Beside: true})
 }
 
 // good reports whether a check is content: 0, or 77, it does not apply.

@@ -33,10 +33,10 @@ const (
 
 // hooks runs what is in hooks.d after a run that came to its end. It is no part
 // of the run: what fails there is logged and changes nothing. An interrupted run
-// has not come to its end.
+// has not come to its end, and a person who ran one module is told by the screen.
 func (a *Agent) hooks(ctx context.Context) {
-	if a.run.State == record.Succeeded || a.run.State == record.Failed {
-		a.runHooks(context.WithoutCancel(ctx), a.Paths.Hooks(), a.run)
+	if a.Only == "" && (a.run.State == record.Succeeded || a.run.State == record.Failed) {
+		a.runHooks(ctx, a.Paths.Hooks(), a.run)
 	}
 }
 
@@ -94,6 +94,9 @@ func (a *Agent) runHooks(ctx context.Context, dir string, result *record.Run) {
 
 func (a *Agent) runHook(ctx context.Context, path string, env map[string]string) {
 	log := a.log.With(zap.String(journal.KeyPhase, PhaseReport), zap.String("hook", filepath.Base(path)))
+	if _, err := journal.Bound(a.Paths.HookLog(), journal.MaxFile); err != nil {
+		log.Warn("hooks' log not bounded", zap.Error(err))
+	}
 	result, err := runner.Runner{
 		Line: func(line string) { log.Info(journal.MessageOutput, zap.String(journal.KeyLine, line)) },
 	}.Run(ctx, runner.Script{Path: path, Dir: a.Paths.State(), Env: environ(env), Log: a.Paths.HookLog(), Timeout: hookTimeout})

@@ -183,8 +183,13 @@ func (a *Agent) goOn(log *zap.Logger, old *record.Run) error {
 	return a.save()
 }
 
-// unpacked returns the bundle on the disk if it is whole and the recorded one.
+// unpacked returns the bundle on the disk if it is whole and the recorded one. A
+// module that was started may have written into its own folder: once the bundle
+// was on the disk for sure, such a folder is not compared any more.
 func (a *Agent) unpacked() (*bundle.Contents, error) {
+	if !a.run.Bundle.Whole {
+		return nil, errors.New("it was about to be replaced")
+	}
 	contents, err := bundle.Load(a.Paths.Bundle())
 	if err != nil {
 		return nil, err
@@ -196,12 +201,17 @@ func (a *Agent) unpacked() (*bundle.Contents, error) {
 	if !same {
 		return nil, errors.New("its modules are not those recorded")
 	}
-	return contents, contents.Verify()
+	return contents, contents.Verify(func(m bundle.Module) bool {
+		return !a.run.Bundle.Durable || a.run.Module(m.Name).Attempts == 0
+	})
 }
 
 // clear makes room for a bundle. The record goes first: where it names no
 // bundle, or names one that is gone, the next start fetches it.
 func (a *Agent) clear() error {
+	if a.run.Bundle != nil {
+		a.run.Bundle.Whole, a.run.Bundle.Durable = false, false
+	}
 	if err := a.save(); err != nil {
 		return err
 	}

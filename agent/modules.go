@@ -169,7 +169,11 @@ func (a *Agent) stopped(ctx context.Context, m bundle.Module) error {
 func (a *Agent) again(which func(record.Module) bool) {
 	for i, m := range a.run.Modules {
 		if which(m) {
-			a.run.Modules[i] = record.Module{Name: m.Name, Run: m.Run, State: record.Pending, Attempts: m.Attempts}
+			again := record.Module{Name: m.Name, Run: m.Run, State: record.Pending, Attempts: m.Attempts}
+			if m.State != record.Succeeded && m.State != record.Skipped {
+				again.Reboots = m.Reboots // or it could ask for one at every boot, for ever
+			}
+			a.run.Modules[i] = again
 		}
 	}
 }

@@ -30,10 +30,8 @@ func (a *Agent) restoreStatus(err error) {
 }
 
 // end records how the run ended, logs it as the last line, and gives the exit code.
-func (a *Agent) end(ctx context.Context, began time.Time, err error) Code {
-	if syncErr := a.synced(); err == nil {
-		err = syncErr
-	}
+// hooks is the context of what runs afterwards.
+func (a *Agent) end(ctx, hooks context.Context, began time.Time, err error) Code {
 	code := codeOf(ctx, err)
 	if errors.Is(err, errRefused) {
 		a.log.Error(journal.MessageRefused, zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(began)), zap.Error(err))
@@ -46,8 +44,13 @@ func (a *Agent) end(ctx context.Context, began time.Time, err error) Code {
 		a.publish(a.run)
 	} else {
 		code, err = a.recordEnd(code, err)
+		// The modules' end is recorded by now: it need not wait for the bundle to
+		// be on the disk, and a shutdown does not wait for that at all.
+		if code != CodeInterrupted {
+			code, err = a.recordSynced(code, err)
+		}
 	}
-	a.hooks(ctx)
+	a.hooks(hooks)
 	fields := []zap.Field{zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(began)), zap.String(journal.KeyPhase, a.run.Phase)}
 	if a.run.Bundle != nil {
 		fields = append(fields, zap.String("bundle", a.run.Bundle.Name))
@@ -86,9 +89,24 @@ func (a *Agent) recordEnd(code Code, err error) (Code, error) {
 	return code, err
 }
 
+// recordSynced waits until the bundle is on the disk, and records that.
+func (a *Agent) recordSynced(code Code, err error) (Code, error) {
+	if a.sync == nil {
+		return code, err
+	}
+	if syncErr := a.synced(); syncErr != nil {
+		if code == CodeDone {
+			return a.recordEnd(CodeRecord, syncErr)
+		}
+		a.log.Error("bundle not on the disk", zap.Error(syncErr))
+		return code, err
+	}
+	return a.recordEnd(code, err)
+}
+
 func (a *Agent) conclude(code Code, err error) {
 	ended := time.Now().UTC()
-	a.run.EndedAt, a.run.ExitCode = &ended, int(code)
+	a.run.EndedAt, a.run.ExitCode, a.run.NextRetryAt = &ended, int(code), nil
 	switch {
 	case err == nil:
 		a.run.State, a.run.Phase = record.Succeeded, PhaseReport

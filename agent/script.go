@@ -52,10 +52,10 @@ func (a *Agent) adopt(log *zap.Logger, u userdata.Userdata) error {
 	if a.have, err = bundle.Load(a.Paths.Bundle()); err != nil {
 		return fail(CodeRecord, "write the userdata script: %w", err)
 	}
-	if err := a.persist(); err != nil {
+	if err := a.plan(log, &record.Bundle{Name: "userdata script", SHA256: scriptKey, URL: "userdata"}); err != nil {
 		return err
 	}
-	if err := a.plan(log, &record.Bundle{Name: "userdata script", SHA256: scriptKey, URL: "userdata"}); err != nil {
+	if err := a.persist(); err != nil {
 		return err
 	}
 	return a.save()

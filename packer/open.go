@@ -78,7 +78,7 @@ func (i *Inspection) open(ctx context.Context, f io.Reader, key bundle.Key) erro
 	if err != nil {
 		return err
 	}
-	if err := contents.Verify(); err != nil {
+	if err := contents.Verify(nil); err != nil {
 		return err
 	}
 	contents.Manifest.Modules = redact(contents.Manifest.Modules)
@@ -107,7 +107,7 @@ func Unpack(ctx context.Context, path, dir string, key bundle.Key, limits bundle
 	if err != nil {
 		return nil, err
 	}
-	if err := contents.Verify(); err != nil {
+	if err := contents.Verify(nil); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return contents, nil

@@ -60,11 +60,13 @@ type Run struct {
 
 // Bundle is the bundle in the agent's folder.
 type Bundle struct {
-	Name   string `json:"name"`
-	SHA256 string `json:"sha256"` // of the file as fetched, hex
-	Bytes  int64  `json:"bytes"`
-	URL    string `json:"url"`               // redacted
-	ByHand bool   `json:"by_hand,omitempty"` // it has no manifest
+	Name    string `json:"name"`
+	SHA256  string `json:"sha256"` // of the file as fetched, hex
+	Bytes   int64  `json:"bytes"`
+	URL     string `json:"url"`               // redacted
+	ByHand  bool   `json:"by_hand,omitempty"` // it has no manifest
+	Whole   bool   `json:"whole"`             // it is in the agent's folder; false while it is replaced
+	Durable bool   `json:"durable"`           // and all of it is on the disk
 }
 
 // Module is what became of one module.

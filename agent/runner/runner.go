@@ -55,6 +55,9 @@ type Script struct {
 	Log string
 	// Timeout runs from the start to the group's SIGTERM. Above zero.
 	Timeout time.Duration
+	// Beside: another run of this script may go on at the same time. Else one that
+	// a killed agent left is stopped first.
+	Beside bool
 	// Grace runs from SIGTERM to SIGKILL; zero means DefaultGrace.
 	Grace time.Duration
 }
@@ -139,7 +142,7 @@ func (r Runner) Run(ctx context.Context, s Script) (Result, error) {
 		return Result{Outcome: Interrupted, ExitCode: -1, Reason: "the run was interrupted before it started"}, nil
 	}
 
-	if !made && stopOrphans(s, log, min(s.grace(), InterruptGrace)) > 0 && r.Line != nil {
+	if !made && !s.Beside && stopOrphans(s, log, min(s.grace(), InterruptGrace)) > 0 && r.Line != nil {
 		r.Line("[an earlier run of this script, whose agent was killed, still went on and was stopped]")
 	}
 	start, err := size(log)

@@ -249,7 +249,7 @@ func (f *fixture) settled(t *testing.T, m *machine) {
 	}
 	unpacked, err := bundle.Load(m.paths().Bundle())
 	if err == nil {
-		err = unpacked.Verify()
+		err = unpacked.Verify(nil)
 	}
 	if err != nil || unpacked.ByHand != f.script {
 		t.Errorf("the bundle is not whole: %v", err)

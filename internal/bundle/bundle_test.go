@@ -142,7 +142,7 @@ func checkSample(t *testing.T, a *bundle.Archive, c *bundle.Contents) {
 	if info, err := os.Lstat(c.Dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the bundle's folder: %v, %v", info.Mode(), err)
 	}
-	if err := errors.Join(c.Verify(), c.Sync()); err != nil {
+	if err := errors.Join(c.Verify(nil), c.Sync()); err != nil {
 		t.Error(err)
 	}
 	again, err := bundle.Load(c.Dir)
@@ -168,7 +168,7 @@ func TestVerifySeesWhatChangedOnDisk(t *testing.T) {
 		if err := os.Truncate(filepath.Join(c.Dir, bundle.Top, name), 0); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Verify(); !errors.Is(err, bundle.ErrDamaged) {
+		if err := c.Verify(nil); !errors.Is(err, bundle.ErrDamaged) {
 			t.Errorf("%s emptied: %v", name, err)
 		}
 	}

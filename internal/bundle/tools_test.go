@@ -260,7 +260,7 @@ func TestStockToolsOpenOurBundles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Verify(); err != nil {
+	if err := c.Verify(nil); err != nil {
 		t.Error(err)
 	}
 	if out := tool(t, nil, filepath.Join(dir, bundle.Top, "web", "start")); string(out) != "web\n" {

@@ -171,9 +171,13 @@ func tarError(err error) error {
 	return err
 }
 
+func (x *extractor) tooMany() error {
+	return unsafe("it holds more than %d files (a limit that --max-files raises)", x.limits.Files)
+}
+
 func (x *extractor) entry(h *tar.Header, content io.Reader) error {
 	if x.files++; x.files+x.w.implied > x.limits.Files {
-		return unsafe("it holds more than %d files (a limit that --max-files raises)", x.limits.Files)
+		return x.tooMany()
 	}
 	if h.Typeflag == tar.TypeXGlobalHeader { // git archive writes one
 		return nil
@@ -305,10 +309,16 @@ func (x *extractor) makeLinks(root *os.Root) error {
 		if err := x.w.makeAll(path.Dir(l[0])); err != nil {
 			return err
 		}
+		if x.files+x.w.implied > x.limits.Files {
+			return x.tooMany()
+		}
 	}
 	for name := range x.links {
 		if err := x.w.makeAll(path.Dir(name)); err != nil {
 			return err
+		}
+		if x.files+x.w.implied > x.limits.Files {
+			return x.tooMany()
 		}
 	}
 	for _, l := range x.hard {
