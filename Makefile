@@ -26,7 +26,7 @@ NFPM := $(TOOLS)/nfpm
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: build/startup-agent build/startup-packer ## build both programs for this machine, into build/
@@ -85,6 +85,15 @@ sweep: ## kill the agent, and fail its disk, at every call that changes the disk
 integration: $(AGE) $(MOCK) $(VERSITYGW) $(TOXIPROXY) ## run the tests against other people's servers: metadata mock, S3, toxiproxy
 	PATH="$(TOOLS):$$PATH" go test -tags integration -count 1 $$(grep -rl --include=*_test.go '^//go:build integration' agent internal | xargs -n 1 dirname | sort -u | sed 's|^|./|')
 	if [ "$$(id -u)" = 0 ]; then scripts/cloud-init/test/run.sh; else echo "skipped: the cloud-init test needs root" >&2; fi
+
+.PHONY: test-modules
+test-modules: MODULES := $(patsubst modules/%/start,%,$(wildcard modules/*/start))
+test-modules: build ## try every module, and six together, on Debian 12 and 13, booted here; needs root
+	@build/startup-packer module test --modules modules --base debian12 --base debian13 $(MODULES) scripts/demo/six.yaml
+
+.PHONY: test-modules-quick
+test-modules-quick: build ## try five modules on Debian 12, where this machine can
+	@build/startup-packer module test --modules modules --skip-unable tinydns redis users volume nginx
 
 .PHONY: cover
 cover: $(AGE) ## run all tests and print the coverage of agent, packer and internal

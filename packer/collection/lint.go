@@ -11,11 +11,12 @@ import (
 
 	"startup-bundle/internal/module"
 	"startup-bundle/packer"
+	"startup-bundle/packer/proving"
 )
 
 // Lint checks what packer.Lint does not: that the README shows the options which
-// module.yaml declares (with fix, it is made to), and the shell scripts, by
-// shellcheck where that is installed.
+// module.yaml declares (with fix, it is made to), how it is tested, and the
+// shell scripts, by shellcheck where that is installed.
 func Lint(ctx context.Context, dir string, fix bool) ([]packer.Finding, error) {
 	var found []packer.Finding
 	readme := filepath.Join(dir, module.ReadmeFile)
@@ -34,6 +35,9 @@ func Lint(ctx context.Context, dir string, fix bool) ([]packer.Finding, error) {
 		case !strings.Contains(string(text), optionsBegin+"\n"+OptionsTable(e.Spec)+optionsEnd):
 			found = append(found, packer.Finding{Path: readme, Level: packer.LevelError, Problem: "its table of options is not what module.yaml declares: startup-packer module lint --fix writes it"})
 		}
+	}
+	if problem := proving.CheckNeeds(dir); problem != nil {
+		found = append(found, packer.Finding{Path: filepath.Join(dir, proving.NeedsFile), Level: packer.LevelError, Problem: problem.Error()})
 	}
 	scripts, err := shellcheck(ctx, dir)
 	return append(found, scripts...), err

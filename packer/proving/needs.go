@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"startup-bundle/internal/module"
+	"startup-bundle/packer/source"
 )
 
 // NeedsFile is the file in a module's folder that says how it is tested.
@@ -117,6 +118,23 @@ func readNeeds(dir string) (Needs, error) {
 		return n, fmt.Errorf("module %s: %w", filepath.Base(dir), err)
 	}
 	return n, nil
+}
+
+// CheckNeeds reports what is wrong with the test.yaml of a module's folder: its
+// form, or options that the module does not have or refuses. A module without
+// one is tested with its defaults, which may lack a required option: that is
+// no mistake of the file's.
+func CheckNeeds(dir string) error {
+	n, err := readNeeds(dir)
+	if err != nil || n.Options == nil {
+		return err
+	}
+	spec, err := source.Spec(dir)
+	if err != nil {
+		return nil //nolint:nilerr // of module.yaml, which is checked elsewhere
+	}
+	_, _, err = spec.Resolve(n.Options)
+	return err
 }
 
 // join adds what another module of the same machine needs. Options stay apart:

@@ -105,7 +105,7 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 		return result, err
 	}
 	if o.Keep {
-		fmt.Fprintf(o.Stderr, "%s: kept up. Look inside:  %s\nStop and remove it:  Ctrl-C here, or kill %d\n", result.Source, m.enterCommand(), os.Getpid())
+		fmt.Fprintf(o.Stderr, "%s: %s, and kept up. Look inside:  %s\nStop and remove it:  Ctrl-C here, or kill %d\n", result.Source, result.Result, m.enterCommand(), os.Getpid())
 		<-ctx.Done()
 	}
 	return result, nil

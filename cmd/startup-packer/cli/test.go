@@ -68,9 +68,6 @@ func (p *program) moduleTest(c *cobra.Command, modules string, t moduleTest, arg
 	}
 	t.Modules = modules
 	results := []proving.Result{}
-	if !t.asJSON {
-		fmt.Fprintf(p.stdout, testRow, "MODULE", "SYSTEM", "RESULT", "START", "AGAIN", "DISK", "")
-	}
 	for _, t.Base = range t.bases {
 		for _, t.Source = range sources {
 			r, err := proving.Run(c.Context(), t.Options)
@@ -81,12 +78,11 @@ func (p *program) moduleTest(c *cobra.Command, modules string, t moduleTest, arg
 			case err != nil:
 				return fmt.Errorf("test %s: %w", t.Source, err)
 			}
-			results = append(results, r)
-			if r.Result == proving.Failed {
+			if results = append(results, r); r.Result == proving.Failed {
 				p.code = codeOther
 			}
 			if !t.asJSON {
-				printTested(p.stdout, r)
+				printTested(p.stdout, r, len(results) == 1)
 			}
 		}
 	}
@@ -98,7 +94,10 @@ func (p *program) moduleTest(c *cobra.Command, modules string, t moduleTest, arg
 
 const testRow = "%-20s %-10s %-8s %8s %8s %9s  %s\n"
 
-func printTested(w io.Writer, r proving.Result) {
+func printTested(w io.Writer, r proving.Result, first bool) {
+	if first {
+		fmt.Fprintf(w, testRow, "MODULE", "SYSTEM", "RESULT", "START", "AGAIN", "DISK", "")
+	}
 	fmt.Fprintf(w, testRow, r.Source, r.Base, r.Result, fmt.Sprintf("%.1fs", r.Start), fmt.Sprintf("%.1fs", r.Again),
 		fmt.Sprintf("%.1f MB", float64(r.Disk)/1e6), r.Reason)
 }
