@@ -25,7 +25,7 @@ const NeedsFile = "test.yaml"
 
 const maxNeeds = 64 << 10
 
-// DiskVariable, in an option of [NeedsFile], becomes the device of its disk.
+// DiskVariable in an option of [NeedsFile] becomes the device of its disk.
 const DiskVariable = "$DISK"
 
 // Needs is test.yaml: the options a module is tested with, and what it needs of

@@ -75,7 +75,6 @@ type Module struct {
 // What the modules do wrong is in the Result; the error is for what kept them
 // from being tried.
 func Run(ctx context.Context, o Options) (result Result, err error) {
-	began := time.Now()
 	subject, err := readSubject(o)
 	if err != nil {
 		return Result{}, err
@@ -96,7 +95,7 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 	if err := o.furnish(ctx, m, subject); err != nil {
 		return result, err
 	}
-	began = time.Now()
+	began := time.Now()
 	if err := m.boot(ctx); err != nil {
 		return result, err
 	}
