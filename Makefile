@@ -92,7 +92,8 @@ test-modules: build ## try every module, and six together, on Debian 12 and 13, 
 	@build/startup-packer module test --modules modules --base debian12 --base debian13 $(MODULES) scripts/demo/six.yaml
 
 .PHONY: test-modules-quick
-test-modules-quick: build ## try five modules on Debian 12, where this machine can
+test-modules-quick: build ## try module test itself, and five modules on Debian 12, where this machine can
+	go test -tags integration -count 1 -run TestMachines ./packer/proving
 	@build/startup-packer module test --modules modules --skip-unable tinydns redis users volume nginx
 
 .PHONY: cover
