@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"startup-bundle/internal/module"
@@ -79,6 +80,8 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 	if err != nil {
 		return Result{}, err
 	}
+	// what is put on the machine must be readable there, whatever the caller's habit
+	defer syscall.Umask(syscall.Umask(0o022))
 	result = Result{Source: subject.name, Base: o.system(), Modules: []Module{}}
 	if err := o.able(subject.needs); err != nil {
 		return result, err
