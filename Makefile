@@ -13,7 +13,7 @@ TOOLS := $(CURDIR)/.tools/bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BUILD := go build -trimpath -ldflags '-s -w -X startup-bundle/internal/version.linked=$(VERSION)'
 GO_FILES := $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum packer/recipe.sh.tmpl
-SHELL_FILES := $(shell git ls-files -co --exclude-standard | xargs -r grep -lE '^\#!.*\b(ba)?sh\b' --include='*' 2>/dev/null | grep -vE '\.(md|tmpl|go|txtar|txt|yaml)$$|^modules/|^Makefile$$')
+SHELL_FILES := $(shell git ls-files -co --exclude-standard | xargs -r grep -lE '^\#!.*\b(ba)?sh\b|^\# shellcheck shell=' --include='*' 2>/dev/null | grep -vE '\.(md|tmpl|go|txtar|txt|yaml)$$|^modules/|^Makefile$$')
 FUZZTIME ?= 60s
 
 AGE := $(TOOLS)/age
@@ -45,7 +45,7 @@ $(DIST): dist/linux-%: $(GO_FILES)
 .ONESHELL: test cover fuzz lint integration
 
 .PHONY: package
-package: dist $(NFPM) ## build the agent's deb and rpm for amd64 and arm64, into dist/
+package: dist $(NFPM) ## build the agent's deb and rpm for amd64 and arm64, into dist/packages/
 	NFPM=$(NFPM) scripts/package/build.sh
 
 .PHONY: boot-test

@@ -8,9 +8,8 @@ umask 022
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
-tools=$top/.tools/bin
-logs=$top/build/boot-test
-case=prepare name=
+# shellcheck disable=SC2034 # the parts use them
+tools=$top/.tools/bin logs=$top/build/boot-test case=prepare name=
 for part in expect roots world machine cases cloud lifecycle; do
   # shellcheck source=/dev/null
   . "$here/lib/$part.sh"
@@ -23,10 +22,10 @@ all=(package_lifecycle units first_boot second_boot long_run shutdown_in_run mod
 # can_run says what is missing, if anything is.
 can_run() {
   local command missing=()
-  [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ] || {
+  if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; then
     echo "it needs Linux, and root"
     return 1
-  }
+  fi
   for command in mmdebstrap systemd-nspawn systemd-analyze ip ssh ssh-keygen dpkg-deb openssl; do
     command -v "$command" >/dev/null || missing+=("$command")
   done
@@ -34,27 +33,29 @@ can_run() {
     echo "missing: ${missing[*]} (apt-get install mmdebstrap systemd-container iproute2 openssh-client openssl)"
     return 1
   fi
-  ip netns add "startup-agent-$$" 2>/dev/null && ip netns del "startup-agent-$$" || {
+  if ! ip netns add "sab$$" 2>/dev/null || ! ip netns del "sab$$"; then
     echo "this root may make no network namespaces"
     return 1
-  }
+  fi
 }
 
 # prepare makes what all cases share.
 prepare() {
-  local arch
+  local arch root
   arch=$(dpkg --print-architecture)
   rm -rf "$logs"
   mkdir -p "$logs" "$work/s3/boot"
   prepare_roots
   PACKAGE_VERSION=0.0.1 "$top/scripts/package/build.sh" "deb-$arch" >"$logs/package.log"
   PACKAGE_VERSION=0.0.2 "$top/scripts/package/build.sh" "deb-$arch" >>"$logs/package.log"
-  deb=$top/dist/startup-agent_0.0.1_$arch.deb newer_deb=$top/dist/startup-agent_0.0.2_$arch.deb
+  deb=$top/dist/packages/startup-agent_0.0.1_$arch.deb newer_deb=$top/dist/packages/startup-agent_0.0.2_$arch.deb
   CGO_ENABLED=0 go build -C "$top" -o "$work/metadata" ./scripts/boot-test/metadata
   ssh-keygen -q -t ed25519 -N '' -f "$work/login"
   "$top/build/startup-packer" pack "$here/modules/bundle.yaml" -o "$work/s3/boot/test.bundle" --key-out "$work/bundle.key" >/dev/null 2>&1
 
+  # shellcheck disable=SC2154 # of prepare_roots
   layer baked "$plain"
+  # shellcheck disable=SC2154
   layer baked-clouded "$clouded"
   baked=$work/baked/root baked_clouded=$work/baked-clouded/root
   for root in "$baked" "$baked_clouded"; do
@@ -82,6 +83,7 @@ run_case() {
     set -e
     trap machine_gone EXIT
     trap 'exit 143' TERM INT
+    # shellcheck disable=SC2034 # the parts use them
     case=$1 name=sab$$
     "$1"
   ) >"$logs/$1.log" 2>&1 &

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build the agent's deb and rpm for both architectures, into dist/: the same
+# Build the agent's deb and rpm for both architectures, into dist/packages/: the same
 # sources give the same bytes.
 #
 #     scripts/package/build.sh [deb|rpm]-[amd64|arm64] ...
@@ -54,6 +54,7 @@ stage() {
 wanted=("$@")
 [ $# -gt 0 ] || wanted=({deb,rpm}-{amd64,arm64})
 rm -rf build/package/generated
+mkdir -p dist/packages
 go run ./scripts/package/gen build/package/generated
 for package in "${wanted[@]}"; do
   FORMAT=${package%-*} ARCH=${package#*-}
@@ -63,5 +64,5 @@ for package in "${wanted[@]}"; do
     exit 1
   }
   stage "$FORMAT" "$ARCH"
-  "$nfpm" package --config scripts/package/nfpm.yaml --packager "$FORMAT" --target dist/
+  "$nfpm" package --config scripts/package/nfpm.yaml --packager "$FORMAT" --target dist/packages/
 done

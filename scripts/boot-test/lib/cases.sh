@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # run.sh has what is shared
 # The cases that boot machines. Each runs in its own shell, with set -e.
 # $baked is the root with the package, $baked_clouded the same beside cloud-init.
 

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # run.sh has what is shared
 # The cases with cloud-init on the machine.
 
 # cloud-init asks for a token only where the hardware says EC2, which a container
@@ -74,7 +74,7 @@ measured() {
   shift
   say "→ $who: $(on systemctl show --property=CPUUsageNSec --value "$@" |
     awk '/[0-9]/ {s += $1} END {printf "%.2f", s / 1e9}') s of processor time, $(on cat /var/lib/starter-memory |
-    awk '{printf "%.0f", $2 / 1024}') MiB at most"
+      awk '{printf "%.0f", $2 / 1024}') MiB at most"
 }
 
 median() { printf '%s\n' "$@" | sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }

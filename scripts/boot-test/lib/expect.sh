@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # run.sh has what is shared
 # Saying, waiting, expecting. Everything that waits has a deadline.
 
 say() { echo "$*" >&2; }

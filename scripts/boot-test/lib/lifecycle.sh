@@ -1,11 +1,15 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # run.sh has what is shared
 # The cases that boot nothing: the package's life, and the order of the units.
 
-# listing ROOT: every path but those that dpkg keeps its own books in, with mode
-# and content.
+# paths ROOT: every path but those of dpkg's own books.
+paths() {
+  (cd "$1" && find . \( -path ./var/lib/dpkg -o -path ./var/log/dpkg.log -o -path ./var/cache/ldconfig \) -prune -o "${@:2}") | sort
+}
+
+# listing ROOT: the paths, each with mode, link and content.
 listing() {
-  (cd "$1" && find . -path ./var/lib/dpkg -prune -o -path ./var/log/dpkg.log -prune -o -path ./proc -prune -o -path ./var/cache/ldconfig -prune \
-    -o -type f -printf '%p %m %s ' -exec sh -c 'sha256sum <"$1"' sh {} \; -o -printf '%p %m %l\n') | sort
+  paths "$1" -printf '%p %m %l\n'
+  (cd "$1" && paths . -type f -print | tr '\n' '\0' | xargs -0 sha256sum)
 }
 
 in_root() { chroot "$image" "$@"; }
@@ -17,6 +21,7 @@ package_lifecycle() {
   install -m 0644 "$deb" "$image/root/1.deb"
   install -m 0644 "$newer_deb" "$image/root/2.deb"
   listing "$image" >"$work/before"
+  paths "$image" -print >"$work/paths"
 
   expect "it installs" in_root dpkg -i /root/1.deb
   expect "the unit is enabled" in_root systemctl is-enabled startup-agent
@@ -36,7 +41,8 @@ package_lifecycle() {
   expect_text "who disabled it is heard" disabled in_root systemctl is-enabled startup-agent
 
   expect "it is removed" in_root dpkg -r startup-agent
-  expect_text "state, logs and the owner's hooks are left" "$(cat <<'LEFT'
+  expect_text "state, logs and the owner's hooks are left" "$(
+    cat <<'LEFT'
 ./etc/startup-agent
 ./etc/startup-agent/hooks.d
 ./etc/startup-agent/hooks.d/asg-ready
@@ -48,7 +54,7 @@ package_lifecycle() {
 ./var/log/startup-agent/agent.jsonl
 ./var/log/startup-agent/modules
 LEFT
-)" added
+  )" added
   expect "it comes back" in_root dpkg -i /root/2.deb
   expect "and is enabled" in_root systemctl is-enabled startup-agent
   expect_text "with its record" '{}' cat "$image/var/lib/startup-agent/record.json"
@@ -57,15 +63,16 @@ LEFT
   expect "nothing is left, and nothing else was changed" diff "$work/before" "$work/after"
 }
 
-# added: the paths that are there now and were not before.
+# added: the paths that are there now and were not before, as docs/baking.md
+# shortens them.
 added() {
-  listing "$image" | cut -d' ' -f1 | sort >"$work/now"
-  cut -d' ' -f1 "$work/before" | sort | comm -13 - "$work/now"
+  paths "$image" -print | comm -13 "$work/paths" - |
+    sed 's,\(/man8/startup-agent\).*,\1*.8.gz,; s,\(startup-agent/hooks\)/.*,\1/*,' | uniq
 }
 
 # documented: the paths that docs/baking.md says an installation adds.
 documented() {
-  sed -n '/^<!-- installed -->$/,/^<!-- \/installed -->$/s/^    \//.\//p' "$top/docs/baking.md" | sort
+  sed -n '/^## What is installed/,/^## /s/^| `\/\([^`]*\)` .*/.\/\1/p' "$top/docs/baking.md" | sort
 }
 
 # units: systemd finds no fault in the order, with or without cloud-init.

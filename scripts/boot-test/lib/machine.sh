@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # run.sh has what is shared
 # One machine: a throw-away layer over a root, booted by systemd-nspawn with the
 # instance's network namespace for its network.
 
@@ -105,13 +105,9 @@ on() {
 # reboots COMMAND...: runs it and waits until the machine is up again.
 reboots() {
   local before
-  before=$(on cat /proc/sys/kernel/random/boot_id; cat "$work/$machine/began")
+  before=$(cat "$work/$machine/began")
   on "$@" || true
-  until_true 60 "the machine has rebooted" again "$before"
+  until_true 60 "the machine has rebooted" began_after "$before"
 }
 
-again() {
-  local now
-  now=$(cat "$work/$machine/began")
-  [ "$now" != "${1##*$'\n'}" ] && on true
-}
+began_after() { [ "$(cat "$work/$machine/began")" != "$1" ] && on true; }

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # run.sh has what is shared
 # The root file systems: made once, kept in .tools/cache, never booted themselves.
 
 suite=bookworm
@@ -9,7 +9,7 @@ cache=${BOOT_TEST_CACHE:-$top/.tools/cache}
 # cloud-init.
 prepare_roots() {
   local recipe
-  recipe=$(cat "$here/lib/roots.sh" | sha256sum | cut -c1-12)
+  recipe=$(sha256sum <"$here/lib/roots.sh" | cut -c1-12)
   plain=$cache/boot-$suite-$recipe clouded=$cache/boot-$suite-cloud-init-$recipe
   [ -d "$plain" ] || make_plain
   [ -d "$clouded" ] || make_clouded

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # run.sh has what is shared
 # The world of a machine: a network of two namespaces, in one of them AWS's own
 # metadata mock at 169.254.169.254 and an S3 server, as an instance meets them.
 # Nothing here can reach the metadata service of the machine that runs the test.
