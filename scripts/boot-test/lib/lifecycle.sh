@@ -75,15 +75,21 @@ documented() {
   sed -n '/^## What is installed/,/^## /s/^| `\/\([^`]*\)` .*/.\/\1/p' "$top/docs/baking.md" | sort
 }
 
-# units: systemd finds no fault in the order, with or without cloud-init.
+# units: systemd finds no fault in the order, with or without cloud-init, whose
+# generator makes its target a part of every boot; nor where the agent waits for it.
 units() {
-  local root
-  for root in "$baked" "$baked_clouded"; do
-    expect_text "systemd-analyze finds nothing" "" verify "$root"
-  done
+  expect_text "systemd-analyze finds nothing" "" verify "$baked"
+  expect_text "nor with cloud-init" "" verify "$baked_clouded" cloud-init.target
+  layer waits "$baked_clouded"
+  trap 'unlayer waits' EXIT
+  install -D -m 0644 /dev/stdin "$work/waits/root/etc/systemd/system/startup-agent.service.d/order.conf" <<<$'[Unit]\nAfter=cloud-init.target'
+  expect_text "nor where the agent waits for cloud-init" "" verify "$work/waits/root" cloud-init.target
+  install -D -m 0644 /dev/stdin "$work/waits/root/etc/systemd/system/startup-agent.service.d/order.conf" <<<$'[Unit]\nAfter=cloud-init.target\nBefore=multi-user.target'
+  expect_line "it would find a cycle" cycle verify "$work/waits/root" cloud-init.target
 }
 
+# verify ROOT UNIT...
 verify() {
-  systemd-analyze verify --root="$1" --man=no --recursive-errors=yes multi-user.target startup-agent.service apt-daily.service 2>&1 |
+  systemd-analyze verify --root="$1" --man=no --recursive-errors=yes multi-user.target startup-agent.service apt-daily.service "${@:2}" 2>&1 |
     grep -E 'startup-agent|cycle|cloud-init' || true
 }

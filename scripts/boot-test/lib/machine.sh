@@ -53,7 +53,7 @@ machine_on() {
     while :; do
       echo "$EPOCHREALTIME" >"$work/$machine/began"
       code=0
-      SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --register=no --keep-unit --console=pipe \
+      SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --register=no --keep-unit --console=read-only \
         --machine="$machine" --hostname="$machine" --network-namespace-path="/run/netns/${machine}i" \
         --resolv-conf=off --timezone=off --link-journal=no --directory="$image" --boot || code=$?
       [ "$code" = 133 ] || break
