@@ -15,8 +15,9 @@ for part in expect roots world machine cases cloud lifecycle; do
   . "$here/lib/$part.sh"
 done
 
-all=(package_lifecycle units first_boot second_boot long_run shutdown_in_run module_reboots killed
-  late_metadata no_userdata foreign_userdata script_userdata cloned rebaked upgraded_in_run
+# The slow ones first: most of their time they wait.
+all=(late_metadata no_userdata package_lifecycle units first_boot second_boot long_run shutdown_in_run
+  module_reboots killed foreign_userdata script_userdata cloned rebaked upgraded_in_run
   beside_cloud_init script_beside_cloud_init faster_than_cloud_init)
 
 # can_run says what is missing, if anything is.
@@ -47,8 +48,11 @@ prepare() {
   mkdir -p "$logs" "$work/s3/boot"
   prepare_roots
   PACKAGE_VERSION=0.0.1 "$top/scripts/package/build.sh" "deb-$arch" >"$logs/package.log"
-  PACKAGE_VERSION=0.0.2 "$top/scripts/package/build.sh" "deb-$arch" >>"$logs/package.log"
-  deb=$top/dist/packages/startup-agent_0.0.1_$arch.deb newer_deb=$top/dist/packages/startup-agent_0.0.2_$arch.deb
+  deb=$work/1.deb newer_deb=$work/2.deb
+  mv "$top/dist/packages/startup-agent_0.0.1_$arch.deb" "$deb"
+  dpkg-deb -R "$deb" "$work/newer"
+  sed -i 's/^Version: .*/Version: 0.0.2/' "$work/newer/DEBIAN/control"
+  dpkg-deb -Znone -b "$work/newer" "$newer_deb" >>"$logs/package.log"
   CGO_ENABLED=0 go build -C "$top" -o "$work/metadata" ./scripts/boot-test/metadata
   ssh-keygen -q -t ed25519 -N '' -f "$work/login"
   "$top/build/startup-packer" pack "$here/modules/bundle.yaml" -o "$work/s3/boot/test.bundle" --key-out "$work/bundle.key" >/dev/null 2>&1
@@ -67,36 +71,45 @@ prepare() {
 }
 
 cleanup() {
-  if [ -n "${running:-}" ]; then
-    kill -TERM "$running" 2>/dev/null || true
-    wait "$running" 2>/dev/null || true
-  fi
+  local pid
+  for pid in "${!cases[@]}"; do
+    kill -TERM "$pid" 2>/dev/null || true
+  done
+  wait
   unlayer baked
   unlayer baked-clouded
-  rm -rf "$work" "${deb:-}" "${newer_deb:-}"
+  rm -rf "$work"
 }
 
-# run_case NAME: in a shell of its own, so that set -e holds in it.
-run_case() {
-  local began=$EPOCHREALTIME code=0
+# start_case NAME: in a shell of its own, so that set -e holds in it, and beside
+# others.
+declare -A cases=() begun=()
+start_case() {
   (
     set -e
     trap machine_gone EXIT
-    trap 'exit 143' TERM INT
+    trap 'exit 143' TERM
     # shellcheck disable=SC2034 # the parts use them
-    case=$1 name=sab$$
+    case=$1 name=sab$$x${#begun[@]} scratch=$work/$1
+    mkdir -p "$scratch"
     "$1"
   ) >"$logs/$1.log" 2>&1 &
-  running=$!
-  wait "$running" || code=$?
-  running=
+  cases[$!]=$1 begun[$1]=$EPOCHREALTIME
+}
+
+# end_case waits for one to end, and tells of it.
+end_case() {
+  local pid one code=0 verdict=ok
+  wait -n -p pid "${!cases[@]}" || code=$?
+  one=${cases[$pid]}
+  unset "cases[$pid]"
+  [ $code = 0 ] || verdict=FAILED
+  printf '%-7s %-26s %6.1f s\n' $verdict "$one" "$(between "${begun[$one]}" "$EPOCHREALTIME")"
   if [ $code = 0 ]; then
-    printf 'ok      %-26s %6.1f s\n' "$1" "$(between "$began" "$EPOCHREALTIME")"
-    grep -E '→' "$logs/$1.log" | sed 's/^/            /' || true
+    sed -n '/→/s/^/            /p' "$logs/$one.log"
   else
-    printf 'FAILED  %-26s %6.1f s\n' "$1" "$(between "$began" "$EPOCHREALTIME")"
-    sed 's/^/            /' "$logs/$1.log" | tail -n 40
-    failed+=("$1")
+    tail -n 40 "$logs/$one.log" | sed 's/^/            /'
+    failed+=("$one")
   fi
 }
 
@@ -113,7 +126,11 @@ prepare
 printf 'ok      %-26s %6.1f s\n' prepare "$(between "$began" "$EPOCHREALTIME")"
 [ $# -gt 0 ] || set -- "${all[@]}"
 for one in "$@"; do
-  run_case "$one"
+  # What is measured runs alone.
+  limit=$([[ $one == faster_* ]] && echo 1 || echo "${BOOT_TEST_JOBS:-3}")
+  while [ ${#cases[@]} -ge "$limit" ]; do end_case; done
+  start_case "$one"
 done
+while [ ${#cases[@]} -gt 0 ]; do end_case; done
 printf '%d of %d cases passed in %.0f s; logs: %s\n' $(($# - ${#failed[@]})) $# "$(between "$began" "$EPOCHREALTIME")" "$logs"
 [ ${#failed[@]} = 0 ]

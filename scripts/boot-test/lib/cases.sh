@@ -4,11 +4,11 @@
 
 id=i-0123456789abcdef0
 
-# userdata NAME [FLAG...]: a document for the test's bundle in $work/NAME.
+# userdata NAME [FLAG...]: a document for the test's bundle in $scratch/NAME.
 userdata() {
   local name=$1
   shift
-  "$top/build/startup-packer" userdata --url s3://boot/test.bundle --key-file "$work/bundle.key" "$@" -o "$work/$name" 2>/dev/null
+  "$top/build/startup-packer" userdata --url s3://boot/test.bundle --key-file "$work/bundle.key" "$@" -o "$scratch/$name" 2>/dev/null
 }
 
 ran() { on sed 's/:.*//' /var/lib/ran; }
@@ -28,7 +28,7 @@ all_done=$'first at attempt 1\nmiddle at attempt 1\nlast at attempt 1'
 
 first_boot() {
   userdata plain
-  booted "$baked" "$work/plain"
+  booted "$baked" "$scratch/plain"
   expect "status: done" on startup-agent status
   expect_text "every module ran once, in order" "$all_done" ran
   expect_text "the unit is active" active agent_state
@@ -49,7 +49,7 @@ first_line() { between "$(cat "$work/$machine/began")" "$(on head -n 1 /var/lib/
 
 second_boot() {
   userdata plain
-  booted "$baked" "$work/plain"
+  booted "$baked" "$scratch/plain"
   reboots systemctl reboot
   until_true 60 "the agent has ended" has_ended
   expect_text "no module ran again" "$all_done" ran
@@ -60,7 +60,7 @@ second_boot() {
 module_reboots() {
   userdata reboot --env MIDDLE=reboot
   machine_new "$name" "$baked"
-  metadata "$id" "$work/reboot"
+  metadata "$id" "$scratch/reboot"
   machine_on
   until_true 90 "the run goes on after the reboot" status_is 0
   expect_text "it went on where it was" $'first at attempt 1\nmiddle at attempt 1\nmiddle at attempt 2\nlast at attempt 1' ran
@@ -77,7 +77,7 @@ status_is() {
 waiting() {
   userdata waits --env MIDDLE=wait
   machine_new "$name" "$baked"
-  metadata "$id" "$work/waits"
+  metadata "$id" "$scratch/waits"
   machine_on
   until_true 60 "the second module runs" on grep -q '^middle' /var/lib/ran
 }
@@ -98,8 +98,9 @@ long_run() {
 shutdown_in_run() {
   waiting
   local began=$SECONDS
-  reboots 'touch /var/lib/go-on; systemctl reboot'
-  [ $((SECONDS - began)) -lt 30 ]
+  reboots systemctl reboot
+  expect "nothing held up the shutdown" [ $((SECONDS - began)) -lt 30 ]
+  on touch /var/lib/go-on
   until_true 60 "the agent has ended" has_ended
   expect "the run goes on at the next boot" status_is 0
   expect_line "it ended by itself" 'run interrupted' on journalctl --boot=-1 --no-pager --output=cat --unit=startup-agent
@@ -110,7 +111,8 @@ killed() {
   waiting
   on "kill -KILL $(agent_pid)"
   until_true 10 "the unit has failed" on systemctl is-failed startup-agent
-  reboots 'touch /var/lib/go-on; systemctl reboot'
+  reboots systemctl reboot
+  on touch /var/lib/go-on
   until_true 60 "the agent has ended" has_ended
   expect "status: done" on startup-agent status
   expect_text "it went on where it was" $'first at attempt 1\nmiddle at attempt 1\nmiddle at attempt 2\nlast at attempt 1' ran
@@ -125,7 +127,7 @@ late_metadata() {
   expect_text "it waits" activating agent_state
   sleep $((20 - (SECONDS - began) > 0 ? 20 - (SECONDS - began) : 0))
   expect_text "it still waits" activating agent_state
-  metadata "$id" "$work/plain"
+  metadata "$id" "$scratch/plain"
   until_true 15 "the agent has ended" has_ended
   expect_text "every module ran" "$all_done" ran
 }
@@ -139,8 +141,8 @@ no_userdata() {
 }
 
 foreign_userdata() {
-  printf '#cloud-config\nhostname: other\n' >"$work/foreign"
-  booted "$baked" "$work/foreign"
+  printf '#cloud-config\nhostname: other\n' >"$scratch/foreign"
+  booted "$baked" "$scratch/foreign"
   expect "status: nothing to do" on startup-agent status
   expect_line "it says so" 'nothing to do .*not for this agent' log_lines
   expect "no record is left" on test ! -e /var/lib/startup-agent/record.json
@@ -157,9 +159,9 @@ script_userdata() {
 
 cloned() {
   userdata plain
-  booted "$baked" "$work/plain"
+  booted "$baked" "$scratch/plain"
   machine_off
-  metadata i-0fedcba9876543210 "$work/plain"
+  metadata i-0fedcba9876543210 "$scratch/plain"
   machine_on
   until_true 60 "the agent has ended" has_ended
   expect_text "the clone took on its role itself" "$all_done"$'\n'"$all_done" ran
@@ -169,7 +171,7 @@ cloned() {
 # rebaked: bake-check refuses a machine with a past, until it is reset.
 rebaked() {
   userdata plain
-  booted "$baked" "$work/plain"
+  booted "$baked" "$scratch/plain"
   expect_line "bake-check finds the past" 'the record of a run is left' on startup-agent bake-check
   expect "reset cleans" on startup-agent reset --all --yes
   expect "bake-check finds nothing" on startup-agent bake-check

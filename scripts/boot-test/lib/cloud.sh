@@ -16,7 +16,7 @@ warnings() {
 beside_cloud_init() {
   without_tokens
   userdata plain
-  booted "$baked_clouded" "$work/plain"
+  booted "$baked_clouded" "$scratch/plain"
   until_true 90 "cloud-init has ended" cloud_init_ended
   expect "cloud-init is content" on cloud-init status
   expect_text "it found EC2's metadata" ec2 on cloud-init query cloud_id
@@ -49,7 +49,7 @@ faster_than_cloud_init() {
   without_tokens
   userdata plain
   for ((round = 0; round < ${BOOT_TEST_ROUNDS:-1}; round++)); do
-    booted "$baked" "$work/plain"
+    booted "$baked" "$scratch/plain"
     agent+=("$(first_line)")
     [ $round -gt 0 ] || measured "the agent, bundle from S3" startup-agent
     machine_gone

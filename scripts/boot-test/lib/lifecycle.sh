@@ -20,8 +20,8 @@ package_lifecycle() {
   image=$work/lifecycle/root
   install -m 0644 "$deb" "$image/root/1.deb"
   install -m 0644 "$newer_deb" "$image/root/2.deb"
-  listing "$image" >"$work/before"
-  paths "$image" -print >"$work/paths"
+  listing "$image" >"$scratch/before"
+  paths "$image" -print >"$scratch/paths"
 
   expect "it installs" in_root dpkg -i /root/1.deb
   expect "the unit is enabled" in_root systemctl is-enabled startup-agent
@@ -59,14 +59,14 @@ LEFT
   expect "and is enabled" in_root systemctl is-enabled startup-agent
   expect_text "with its record" '{}' cat "$image/var/lib/startup-agent/record.json"
   expect "it is purged" in_root dpkg -P startup-agent
-  listing "$image" >"$work/after"
-  expect "nothing is left, and nothing else was changed" diff "$work/before" "$work/after"
+  listing "$image" >"$scratch/after"
+  expect "nothing is left, and nothing else was changed" diff "$scratch/before" "$scratch/after"
 }
 
 # added: the paths that are there now and were not before, as docs/baking.md
 # shortens them.
 added() {
-  paths "$image" -print | comm -13 "$work/paths" - |
+  paths "$image" -print | comm -13 "$scratch/paths" - |
     sed 's,\(/man8/startup-agent\).*,\1*.8.gz,; s,\(startup-agent/hooks\)/.*,\1/*,' | uniq
 }
 

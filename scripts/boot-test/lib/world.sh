@@ -56,7 +56,7 @@ metadata() {
   metadata_off
   local now expires
   now=$(date -u +%Y-%m-%dT%H:%M:%SZ) expires=$(date -u -d '+6 hours' +%Y-%m-%dT%H:%M:%SZ)
-  cat >"$work/metadata.json" <<JSON
+  cat >"$scratch/metadata.json" <<JSON
 {"imdsv2": ${tokens_required:-true},
  "server": {"hostname": "127.0.0.1", "port": "1338"},
  "metadata": {"values": {
@@ -69,7 +69,7 @@ metadata() {
    "instanceType": "t3.micro", "pendingTime": "$now", "privateIp": "$address", "region": "eu-central-1", "version": "2017-09-30"}}},
  "userdata": {"values": {"userdata": "$(base64 -w0 "${2:-/dev/null}")"}}}
 JSON
-  serve mock "$tools/ec2-metadata-mock" --config-file "$work/metadata.json"
+  serve mock "$tools/ec2-metadata-mock" --config-file "$scratch/metadata.json"
   metadata_pids=("$served")
   until_true 10 "the metadata mock answers" listens 127.0.0.1 1338
   serve metadata "$work/metadata" 169.254.169.254:80 http://127.0.0.1:1338
