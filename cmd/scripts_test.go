@@ -211,6 +211,7 @@ func screen(ts *testscript.TestScript, _ bool, args []string) {
 		{`\b\d+(\.\d+)?(ms|s)\b`, "T"},
 		{`\b[0-9a-f]{12}…`, "SHA"},
 		{`127\.0\.0\.1:\d+`, "HOST"},
+		{`attempt=\d+`, "attempt=N"},
 		{`(?s)error  [^\n]*\n +/tmp/.*?\n\n`, "error  (names a path)\n\n"},
 		{`([^ \n]) {2,}`, "$1  "},
 	} {

@@ -112,6 +112,11 @@ func (r *Run) After(old *Run) bool {
 	return r.EndedAt != nil && (old.EndedAt == nil || r.EndedAt.After(*old.EndedAt))
 }
 
+// Same reports whether r and other tell of the same start of the agent.
+func (r *Run) Same(other *Run) bool {
+	return r.StartedAt.Equal(other.StartedAt) && r.PID == other.PID
+}
+
 // public returns r without what only root may read: the modules' output.
 func (r *Run) public() *Run {
 	p := *r

@@ -39,7 +39,9 @@ func Look(root string, now time.Time) View {
 	r, err := record.Load(paths.Record())
 	switch {
 	case err == nil && (publicErr != nil || !public.After(r)):
-		v.Run = r
+		if v.Run = r; publicErr == nil && r.State == record.Running && public.Same(r) {
+			r.Phase = public.Phase // a phase's beginning is not worth a sync of the disk
+		}
 	case publicErr == nil: // newer, or all that this user may read
 		v.Run, v.Public = public, errors.Is(err, fs.ErrPermission)
 	case !errors.Is(err, record.ErrNone):
