@@ -130,8 +130,12 @@ func (r *Run) public() *Run {
 // ErrNone means that there is no record.
 var ErrNone = errors.New("there is no record")
 
-// Load reads a record. ErrNone: there is none. A file that is no record is an
-// error that names it, and stays where it is.
+// ErrDamaged means that what is there is no record that this agent can read. It
+// stays in the way until somebody moves it.
+var ErrDamaged = errors.New("to begin anew, move it away")
+
+// Load reads a record. ErrNone: there is none. ErrDamaged: the file is no record;
+// the error names it.
 func Load(path string) (*Run, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,7 +151,7 @@ func Load(path string) (*Run, error) {
 	}
 	r, err := parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("read record %s: %w: to begin anew, move it away", path, err)
+		return nil, fmt.Errorf("read record %s: %w: %w", path, err, ErrDamaged)
 	}
 	return r, nil
 }

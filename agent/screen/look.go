@@ -13,7 +13,7 @@ import (
 // View is what is known of the last run.
 type View struct {
 	Run      *record.Run // nil: nothing is recorded
-	Unread   error       // why the record cannot be read, if it cannot
+	Unread   error       // why the record cannot be read, if it cannot: Run is then its public copy, or nil
 	Alive    bool        // an agent runs now
 	Public   bool        // only what everybody may read is known
 	Reported bool        // the agent has started since this machine has
@@ -43,9 +43,11 @@ func Look(root string, now time.Time) View {
 			r.Phase = public.Phase // a phase's beginning is not worth a sync of the disk
 		}
 	case publicErr == nil: // newer, or all that this user may read
-		v.Run, v.Public = public, errors.Is(err, fs.ErrPermission)
-	case !errors.Is(err, record.ErrNone):
-		v.Unread, v.Public = err, errors.Is(err, fs.ErrPermission)
+		v.Run = public
+	}
+	v.Public = errors.Is(err, fs.ErrPermission)
+	if err != nil && !errors.Is(err, record.ErrNone) && (v.Run == nil || !v.Public) {
+		v.Unread = err
 	}
 	v.Alive = agent.Alive(paths, v.Run)
 	v.read(paths)
@@ -89,7 +91,7 @@ func (v *View) Died() bool { return v.Run != nil && v.Run.State == record.Runnin
 // one that was, it goes on at the next start.
 func (v *View) Code() agent.Code {
 	switch {
-	case v.Unread != nil:
+	case v.Run == nil && v.Unread != nil:
 		return agent.CodeRecord
 	case v.Run == nil:
 		return agent.CodeNoRecord
@@ -104,7 +106,7 @@ func (v *View) Code() agent.Code {
 // Ended reports whether this boot's run is over. It is not before the agent has
 // reported since the machine started: what is recorded is then of a boot before.
 func (v *View) Ended() bool {
-	return v.Unread != nil || v.Reported && v.Run != nil && v.Code() != agent.CodeRunning
+	return v.Run == nil && v.Unread != nil || v.Reported && v.Run != nil && v.Code() != agent.CodeRunning
 }
 
 // Result is the record as a program gets it: with the state and the exit code

@@ -30,11 +30,13 @@ const (
 func (v *View) Print(w io.Writer) error {
 	p := &page{}
 	p.wrapped("", v.headline())
-	if v.Unread != nil && !v.Public {
-		p.fact("error", v.Unread.Error())
-	}
 	if v.Run != nil {
 		v.facts(p)
+	}
+	if v.Unread != nil && !v.Public && (v.Run == nil || v.Code() != agent.CodeRecord) { // else it is the run's own error
+		p.fact("record", v.Unread.Error())
+	}
+	if v.Run != nil {
 		v.modules(p)
 		v.failures(p)
 	}
@@ -54,9 +56,9 @@ func (v *View) Line() string {
 func (v *View) headline() string {
 	r := v.Run
 	switch {
-	case v.Unread != nil && v.Public:
+	case r == nil && v.Unread != nil && v.Public:
 		return "what is recorded here is only for root to read"
-	case v.Unread != nil:
+	case r == nil && v.Unread != nil:
 		return fmt.Sprintf("the record cannot be read, exit code %d", v.Code())
 	case r == nil:
 		return "nothing is recorded: the agent has not started here yet"

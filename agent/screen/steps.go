@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"errors"
 	"strings"
 
 	"startup-bundle/agent"
@@ -55,7 +56,14 @@ func (v *View) steps(p *page) {
 }
 
 func (v *View) todo() []step {
-	if v.Run == nil {
+	switch {
+	case errors.Is(v.Unread, record.ErrDamaged) && !v.Alive:
+		path := quoted(agent.Paths{Root: v.Root}.Record())
+		return []step{
+			{"move the record away, which cannot be read; no run begins before:", "mv " + path + " " + path + ".bad"},
+			{"then begin anew:", v.agent("run")},
+		}
+	case v.Run == nil:
 		return v.nothingRead()
 	}
 	again := step{"then go on:", v.agent("run")}
@@ -85,7 +93,7 @@ func (v *View) todo() []step {
 	case agent.CodeModule:
 		return v.afterModules()
 	case agent.CodeRecord:
-		return []step{{"see that the disk has room and is not read-only, and that you are root:", "df -h " + v.path("/var/lib") + "; findmnt -T " + v.path("/var/lib")}, again}
+		return v.mendDisk()
 	case agent.CodeDeadline:
 		if m := v.current(); m != nil {
 			read = step{"see what it waited for:", v.agent("logs " + m.Name)}
@@ -100,11 +108,19 @@ func (v *View) nothingRead() []step {
 	case v.Public:
 		return []step{{"look as root:", "sudo " + v.agent("status")}}
 	case v.Unread != nil:
-		return []step{{"move it away, and begin anew:", v.agent("run")}}
+		return v.mendDisk()
 	}
 	return []step{
 		{"see whether the unit is enabled, and what it waits for:", "systemctl status startup-agent.service"},
 		{"or run the agent by hand:", v.agent("run")},
+	}
+}
+
+func (v *View) mendDisk() []step {
+	lib := v.path("/var/lib")
+	return []step{
+		{"see that the disk has room and is not read-only, and that you are root:", "df -h " + lib + "; findmnt -T " + lib},
+		{"then go on:", v.agent("run")},
 	}
 }
 
