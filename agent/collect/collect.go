@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -24,6 +25,8 @@ import (
 	"startup-bundle/agent/journal"
 	"startup-bundle/agent/screen"
 	"startup-bundle/agent/timeline"
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
 )
 
 // How much is taken, in bytes: the end of what is longer.
@@ -48,12 +51,13 @@ type Options struct {
 }
 
 // Write writes the archive, tar and gzip, and returns the names in it. All of it
-// is scrubbed: see [journal.Scrubber]. The userdata and the bundle are not in it.
+// is redacted: see [journal.Redactor], which here knows the bundle's secret options. The userdata and the bundle are not in it.
 // What cannot be read is left out, and named in its errors.txt.
 func Write(ctx context.Context, w io.Writer, o Options) (names []string, err error) {
 	zip := gzip.NewWriter(w)
-	a := &archive{tar: tar.NewWriter(zip), scrub: journal.NewScrubber(), now: o.Now.UTC().Truncate(time.Second)}
+	a := &archive{tar: tar.NewWriter(zip), scrub: journal.NewRedactor(), now: o.Now.UTC().Truncate(time.Second)}
 	paths := agent.Paths{Root: o.Root}
+	a.options(paths)
 	a.run(o)
 	a.file("record.json", paths.Record(), maxOther)
 	a.file("agent.jsonl", paths.Log(), maxLog)
@@ -69,14 +73,14 @@ func Write(ctx context.Context, w io.Writer, o Options) (names []string, err err
 
 type archive struct {
 	tar    *tar.Writer
-	scrub  journal.Scrubber
+	scrub  *journal.Redactor
 	now    time.Time
 	names  []string
 	errors []string // what could not be read
 	err    error    // of writing
 }
 
-// add adds a file. It is scrubbed here and nowhere else.
+// add adds a file. It is redacted here and nowhere else.
 func (a *archive) add(name string, text []byte) {
 	text = a.scrub.Bytes(text)
 	h := &tar.Header{Name: path.Join(Folder, name), Mode: 0o600, Size: int64(len(text)), ModTime: a.now, Format: tar.FormatPAX}
@@ -84,6 +88,23 @@ func (a *archive) add(name string, text []byte) {
 		_, a.err = a.tar.Write(text)
 	}
 	a.names = append(a.names, name)
+}
+
+// options tells the redactor the secret options of the unpacked bundle: a
+// module's own log has them where the module printed them.
+func (a *archive) options(paths agent.Paths) {
+	contents, err := bundle.Load(paths.Bundle())
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			a.failed("secret options", err)
+		}
+		return
+	}
+	for _, m := range contents.Manifest.Modules {
+		for _, name := range m.Secret {
+			a.scrub.Add(secret.New(m.Env[name]))
+		}
+	}
 }
 
 func (a *archive) failed(name string, err error) {

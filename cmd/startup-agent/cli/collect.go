@@ -19,8 +19,8 @@ func (p *program) collectCommand() *cobra.Command {
 		Use:   "collect",
 		Short: "Put all that is known of the last run into one file, for a bug report",
 		Long: `Collect makes a .tar.gz of the status, the record, the logs, the timeline, and what
-systemd says of the unit. The userdata, the key and the bundle are not in it, and
-what looks like a secret is replaced. What modules printed is in it: read it
+systemd says of the unit. The userdata, the key and the bundle are not in it;
+options marked secret, and what looks like a secret, are replaced. What modules printed is in it: read it
 before you give it away.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
