@@ -60,11 +60,11 @@ func Write(ctx context.Context, w io.Writer, o Options) (names []string, err err
 	a.options(paths)
 	a.run(o)
 	a.file("record.json", paths.Record(), maxOther)
-	a.file("agent.jsonl", paths.Log(), maxLog)
+	a.log("agent.jsonl", paths.Log(), maxLog)
 	logs, err := filepath.Glob(filepath.Join(paths.ModuleLogs(), "*.log"))
 	a.failed("modules", err)
 	for _, file := range logs[:min(len(logs), maxModules)] {
-		a.file("modules/"+filepath.Base(file), file, maxModuleLog)
+		a.log("modules/"+filepath.Base(file), file, maxModuleLog)
 	}
 	a.system(ctx, paths)
 	a.add("errors.txt", []byte(strings.Join(a.errors, "\n")+"\n"))
@@ -122,6 +122,15 @@ func (a *archive) file(name, file string, limit int64) {
 		return
 	}
 	a.add(name, text)
+}
+
+// log adds a log, and the older file beside it, if there is one: the run may have
+// begun in that.
+func (a *archive) log(name, file string, limit int64) {
+	if _, err := os.Lstat(journal.Older(file)); err == nil {
+		a.file(journal.Older(name), journal.Older(file), limit)
+	}
+	a.file(name, file, limit)
 }
 
 func end(file string, limit int64) ([]byte, error) {

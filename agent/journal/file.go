@@ -15,6 +15,9 @@ const MaxFile = 32 << 20
 // oldSuffix names the older file of a log.
 const oldSuffix = ".1"
 
+// Older returns the path of the older file of a log, which need not be there.
+func Older(path string) string { return path + oldSuffix }
+
 // file is a log file that moves itself aside when it is full. Writes come one at
 // a time.
 type file struct {
