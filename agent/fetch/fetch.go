@@ -74,7 +74,6 @@ func (c *Client) Open(ctx context.Context, r Request) (*Stream, error) {
 		cancel(nil)
 		return nil, err
 	}
-	c.log.Info("fetching", zap.String("url", found.at().URL), zap.Int64("size", first.size), zap.Bool("ranges", first.more))
 	return c.start(run, cancel, found, first, r.SHA256), nil
 }
 

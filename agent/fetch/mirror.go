@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -92,13 +93,25 @@ func scheme(raw string) string {
 
 // choose tries the mirrors in turn, round after round, and returns the first that
 // answers, with its answer.
-func (c *Client) choose(ctx context.Context, mirrors []mirror) (mirror, *answer, error) {
+func (c *Client) choose(ctx context.Context, mirrors []mirror) (found mirror, first *answer, err error) {
 	var (
 		tries patience
 		last  error
+		round int
+		began = time.Now()
 	)
-	for round := 1; ; round++ {
-		var best *Error // of this round: the one that gives most hope
+	defer func() {
+		if err != nil { // which is for the caller to tell; how often it was tried is not in it
+			c.log.Info("not fetched", zap.Int("attempt", round), zap.Duration("duration", time.Since(began)))
+			return
+		}
+		c.log.Info("fetching", zap.String("url", found.at().URL), zap.Int64("size", first.size), zap.Bool("ranges", first.more), zap.Int("attempt", round))
+	}()
+	for round = 1; ; round++ {
+		var (
+			best     *Error // of this round: the one that gives most hope
+			troubles []*Error
+		)
 		for _, m := range mirrors {
 			first, err := m.open(ctx)
 			if err == nil {
@@ -109,10 +122,15 @@ func (c *Client) choose(ctx context.Context, mirrors []mirror) (mirror, *answer,
 			}
 			trouble := m.at().wrap(err)
 			trouble.Attempt = round
-			c.report(round, trouble)
+			troubles = append(troubles, trouble)
 			best, last = hopeful(best, trouble), trouble
 		}
-		if err := tries.wait(ctx, best); err != nil {
+		over := tries.over(best)
+		c.report(round, troubles, over)
+		if over {
+			return nil, nil, best
+		}
+		if err := tries.sleep(ctx, best); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -130,11 +148,17 @@ func hopeful(a, b *Error) *Error {
 	}
 }
 
-// report logs trouble of a round: the first, and then ever more rarely.
-func (c *Client) report(round int, trouble *Error) {
-	if round&(round-1) == 0 {
-		c.log.Warn("mirror does not serve, going on", zap.Int("attempt", round), zap.Error(trouble))
-		return
+// report logs the troubles of a round: of the first, of ever fewer then, and of
+// the last.
+func (c *Client) report(round int, troubles []*Error, last bool) {
+	level, message := zap.DebugLevel, "mirror does not serve, going on"
+	if last || round&(round-1) == 0 {
+		level = zap.WarnLevel
 	}
-	c.log.Debug("mirror does not serve, going on", zap.Int("attempt", round), zap.Error(trouble))
+	if last {
+		message = "mirror does not serve"
+	}
+	for _, trouble := range troubles {
+		c.log.Log(level, message, zap.Int("attempt", round), zap.Error(trouble))
+	}
 }

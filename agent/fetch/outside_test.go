@@ -242,6 +242,28 @@ func TestWithoutASignerThereIsNoS3(t *testing.T) {
 	}
 }
 
+// "Going on" is said only where it does.
+func TestTheLogTellsHowOftenWasTriedInVain(t *testing.T) {
+	bubble(t, 10*time.Minute, func(t *testing.T, ctx context.Context) {
+		core, logs := observer.New(zap.DebugLevel)
+		n := newNetwork(t, one(status(404)))
+		c := fetch.New(fetch.Config{Logger: zap.New(core), Transport: n.transport})
+		_, _, err := fetchWith(ctx, c, fetch.Request{URLs: []string{mirrorURL}})
+		var e *fetch.Error
+		if !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		count := func(message string) int { return logs.FilterMessage(message).Len() }
+		if on, last := count("mirror does not serve, going on"), count("mirror does not serve"); on != e.Attempt-1 || last != 1 {
+			t.Errorf("%d times going on, %d times the last, of %d tries", on, last, e.Attempt)
+		}
+		ended := logs.FilterMessage("not fetched").All()
+		if len(ended) != 1 || ended[0].ContextMap()["attempt"] != int64(e.Attempt) {
+			t.Errorf("%+v", ended)
+		}
+	})
+}
+
 func TestTheLogTellsProgressAndNoSecret(t *testing.T) {
 	bubble(t, 10*time.Minute, func(t *testing.T, ctx context.Context) {
 		core, logs := observer.New(zap.DebugLevel)
@@ -263,6 +285,7 @@ func TestTheLogTellsProgressAndNoSecret(t *testing.T) {
 		}
 		for message, want := range map[string]map[string]any{
 			"mirror does not serve, going on": {"attempt": int64(1)},
+			"fetching":                        {"attempt": int64(3)},
 			"request will be repeated":        {"url": mirrorURL + "?redacted"},
 			"still fetching":                  {"bytes": int64(2 << 20), "size": int64(9 << 20), "bytes_per_second": int64(2 << 20 / 5), "remaining": 18 * time.Second},
 			"fetched":                         {"bytes": int64(9 << 20), "sha256": digest(data)},

@@ -15,9 +15,9 @@ type patience struct {
 	last     error     // for who asks why, when time is up
 }
 
-// wait sleeps before the next try. It returns trouble itself once it has looked
-// final for transport.Patience, and an error of ctx's as soon as that ends.
-func (t *patience) wait(ctx context.Context, trouble *Error) error {
+// over reports whether no other try follows: trouble has looked final for
+// transport.Patience.
+func (t *patience) over(trouble *Error) bool {
 	now := time.Now()
 	if t.failures == 0 {
 		t.began, t.final = now, now
@@ -25,9 +25,19 @@ func (t *patience) wait(ctx context.Context, trouble *Error) error {
 	if !trouble.final() {
 		t.final = now
 	}
-	if trouble.hopeless() || now.Sub(t.final) >= transport.Patience {
+	return trouble.hopeless() || now.Sub(t.final) >= transport.Patience
+}
+
+// wait sleeps before the next try. It returns trouble itself once that is over,
+// and an error of ctx's as soon as that ends.
+func (t *patience) wait(ctx context.Context, trouble *Error) error {
+	if t.over(trouble) {
 		return trouble
 	}
+	return t.sleep(ctx, trouble)
+}
+
+func (t *patience) sleep(ctx context.Context, trouble *Error) error {
 	pause := max(transport.Wait(t.failures), trouble.retryAfter)
 	t.failures++
 	if transport.Sleep(ctx, pause) != nil {

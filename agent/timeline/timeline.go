@@ -31,7 +31,8 @@ type Span struct {
 	Note   string          // what there is to say beside its length
 	Failed bool            //
 	Open   bool            // its end is not in the log: it goes on, or was cut off
-	Marks  []time.Duration // retries within it
+	Marks  []time.Duration // retries within it, those that the log has
+	Tries  int             // how often it was tried in all, where the log says so
 }
 
 // Timeline is a run.
@@ -47,6 +48,9 @@ type Timeline struct {
 // longBoot is the age of a machine above which an agent's start is not part of
 // its boot: somebody started it by hand.
 const longBoot = 15 * time.Minute
+
+// maxTries is the most that is believed of a log.
+const maxTries = 1e6
 
 // Read reads the lines of one run. Output is passed over.
 func Read(r io.Reader) (*Timeline, error) {
@@ -129,6 +133,7 @@ func (b *builder) part(e journal.Event, now time.Duration) {
 	case "instance metadata answered":
 		b.finish("metadata", now, "attempt "+e.Text("attempt"), false)
 	case "fetching":
+		b.tried(e, 0)
 		b.begin("fetch", Span{Kind: Part, Name: "fetch", From: now})
 	case "fetched":
 		b.finish("fetch", now, amount(e, took), false)
@@ -139,7 +144,12 @@ func (b *builder) part(e journal.Event, now time.Duration) {
 			from = f.From
 		}
 		b.t.Spans = append(b.t.Spans, Span{Kind: Part, Name: "unpack", From: from, To: now, Note: e.Text("modules") + " modules"})
-	case "request will be repeated", "mirror does not serve, going on", "call will be repeated", "starting the bundle over", "still waiting for instance metadata":
+	case "not fetched":
+		b.tried(e, 0)
+	case "mirror does not serve, going on":
+		b.tried(e, 1)
+		b.mark(e.Phase, now)
+	case "request will be repeated", "call will be repeated", "starting the bundle over", "still waiting for instance metadata":
 		b.mark(e.Phase, now)
 	}
 }
@@ -189,6 +199,15 @@ func (b *builder) mark(phase string, now time.Duration) {
 	}
 }
 
+// tried notes the number of tries in the phase's span: the log has a line of its
+// own for some of them only. More are to follow for sure.
+func (b *builder) tried(e journal.Event, more int) {
+	if i, ok := b.open[e.Phase]; ok {
+		s := &b.t.Spans[i]
+		s.Tries = max(s.Tries, int(min(e.Number("attempt"), maxTries))+more)
+	}
+}
+
 func (b *builder) result(e journal.Event, now time.Duration) {
 	b.t.ExitCode = e.Text("exit_code")
 	if name := e.Text("bundle"); name != "" {
@@ -215,7 +234,7 @@ func (b *builder) end() *Timeline {
 		b.t.Spans[i].To, b.t.Spans[i].Open = b.t.End, true
 	}
 	for i := range b.t.Spans {
-		if n := len(b.t.Spans[i].Marks); n > 0 {
+		if n := max(len(b.t.Spans[i].Marks), b.t.Spans[i].Tries-1); n > 0 {
 			b.t.Spans[i].Note = join(b.t.Spans[i].Note, plural(n, "retry", "retries"))
 		}
 	}

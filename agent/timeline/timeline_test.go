@@ -116,6 +116,26 @@ func TestSpansOverlapAndCarryRetries(t *testing.T) {
 	}
 }
 
+// Only every now and then is a try logged; how many there were is told at the end.
+func TestAllTriesCountThoughFewAreLogged(t *testing.T) {
+	begun := `{"level":"info","time":"2026-01-02T03:04:05.000Z","msg":"agent started"}
+{"level":"info","time":"2026-01-02T03:04:05.000Z","msg":"phase started","phase":"bundle"}
+{"level":"warn","time":"2026-01-02T03:04:05.000Z","msg":"mirror does not serve, going on","phase":"bundle","attempt":1}
+{"level":"warn","time":"2026-01-02T03:04:06.000Z","msg":"mirror does not serve, going on","phase":"bundle","attempt":8}
+`
+	for name, test := range map[string]struct{ more, want string }{
+		"so far":     {"", "8 retries"},
+		"in vain":    {`{"level":"info","time":"2026-01-02T03:04:07.000Z","msg":"not fetched","phase":"bundle","attempt":12}` + "\n" + end, "11 retries"},
+		"in the end": {`{"level":"info","time":"2026-01-02T03:04:07.000Z","msg":"fetching","phase":"bundle","attempt":12}` + "\n", "11 retries"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := draw(t, begun+test.more); !strings.Contains(got, test.want) {
+				t.Errorf("no %s in\n%s", test.want, got)
+			}
+		})
+	}
+}
+
 func TestSVGIsXMLWhateverTheNames(t *testing.T) {
 	read, err := timeline.Read(strings.NewReader(log + end))
 	if err != nil {
