@@ -178,6 +178,9 @@ func (a *archive) run(o Options) {
 		a.failed("timeline.txt", err)
 		return
 	}
+	if v.Alive {
+		t.GoesOn(o.Now)
+	}
 	var chart, picture bytes.Buffer
 	a.failed("timeline.txt", errors.Join(t.Text(&chart), t.SVG(&picture)))
 	a.add("timeline.txt", chart.Bytes())

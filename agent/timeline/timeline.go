@@ -39,9 +39,9 @@ type Span struct {
 type Timeline struct {
 	Started  time.Time
 	Bundle   string // its name; empty before there is one
-	Result   string // succeeded, failed, interrupted, idle; empty while it runs, or where it was cut off
+	Result   string // succeeded, failed, interrupted, idle, rebooting, running (see GoesOn); empty: the log has no end
 	ExitCode string
-	End      time.Duration // of the last entry, from the agent's start
+	End      time.Duration // of the last entry, from the agent's start; or now, see GoesOn
 	Spans    []Span        // by their beginning
 }
 
@@ -109,7 +109,7 @@ func (b *builder) add(e journal.Event) {
 			note += ", exit " + code
 		}
 		b.finish("module "+e.Module, now, note, state == "failed")
-	case journal.MessageSucceeded, journal.MessageFailed, journal.MessageInterrupted, journal.MessageEnded:
+	case journal.MessageSucceeded, journal.MessageFailed, journal.MessageInterrupted, journal.MessageEnded, journal.MessageRebooting:
 		b.result(e, now)
 	default:
 		b.part(e, now)
@@ -220,6 +220,8 @@ func (b *builder) result(e journal.Event, now time.Duration) {
 		b.t.Result = "failed"
 	case journal.MessageInterrupted:
 		b.t.Result = "interrupted"
+	case journal.MessageRebooting:
+		b.t.Result = "rebooting"
 	default:
 		b.t.Result = "idle"
 	}
@@ -239,6 +241,21 @@ func (b *builder) end() *Timeline {
 		}
 	}
 	return &b.t
+}
+
+// GoesOn is for a run whose agent is alive now: what has no end in the log lasts
+// until now. Nothing comes into the log while something hangs or waits. A run that
+// has ended is left as it is.
+func (t *Timeline) GoesOn(now time.Time) {
+	if t.Result != "" {
+		return
+	}
+	t.Result, t.End = "running", max(t.End, now.Sub(t.Started))
+	for i := range t.Spans {
+		if t.Spans[i].Open {
+			t.Spans[i].To = t.End
+		}
+	}
 }
 
 func join(a, b string) string {

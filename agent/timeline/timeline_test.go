@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -75,6 +76,37 @@ func draw(t *testing.T, log string) string {
 func TestOfARunThatHasNotEndedSaysSo(t *testing.T) {
 	got := draw(t, log)
 	if !strings.HasPrefix(got, "web: not ended, 4.7s") || !strings.Contains(got, "2.2s…") {
+		t.Error(got)
+	}
+}
+
+// What hangs logs nothing: its bar must not end with the last line.
+func TestARunThatGoesOnLastsUntilNow(t *testing.T) {
+	read, err := timeline.Read(strings.NewReader(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read.GoesOn(read.Started.Add(time.Minute))
+	last := read.Spans[len(read.Spans)-1]
+	if read.End != time.Minute || last.To != time.Minute || !last.Open || !strings.HasPrefix(read.Title(), "web: running, 1m00s") {
+		t.Errorf("%s, until %v: %+v", read.Title(), read.End, last)
+	}
+	if java := read.Spans[8]; java.Name != "java" || java.To >= time.Minute {
+		t.Errorf("%+v", java)
+	}
+
+	ended, err := timeline.Read(strings.NewReader(log + end))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ended.GoesOn(ended.Started.Add(time.Minute)); ended.End != 6*time.Second || ended.Result != "failed" {
+		t.Errorf("%+v", ended)
+	}
+}
+
+func TestARunThatRebootsHasEnded(t *testing.T) {
+	got := draw(t, log+strings.Replace(end, "run failed", journal.MessageRebooting, 1))
+	if !strings.HasPrefix(got, "web: rebooting, 6.0s") || !strings.Contains(got, " 1.3s\n") {
 		t.Error(got)
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"startup-bundle/agent"
 	"startup-bundle/agent/journal"
+	"startup-bundle/agent/screen"
 	"startup-bundle/agent/timeline"
 )
 
@@ -50,7 +52,11 @@ func (p *program) timeline() (*timeline.Timeline, error) {
 		return nil, err
 	}
 	defer r.Close()
-	return timeline.Read(r)
+	t, err := timeline.Read(r)
+	if now := time.Now(); err == nil && screen.Look(p.root, now).Alive {
+		t.GoesOn(now)
+	}
+	return t, err
 }
 
 func writeSVG(t *timeline.Timeline, path string) error {
