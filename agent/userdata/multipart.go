@@ -74,9 +74,25 @@ func (p *parser) multipart(text []byte) error {
 		p.warn(fmt.Sprintf("other parts of the MIME message: %d. They are left to cloud-init; where it does not run, move them into the bundle", n))
 	}
 	if err := p.document(found.documents[0]); err != nil {
+		countFrom(text, found.documents[0], err)
 		return fmt.Errorf("in the %s part: %w", document.MIMEType, err)
 	}
 	return nil
+}
+
+// countFrom makes the lines of a document's errors those of the whole message,
+// where the document stands in it as it is.
+func countFrom(message, part []byte, err error) {
+	var problems document.Errors
+	at := bytes.Index(message, part)
+	if at < 0 || !errors.As(err, &problems) {
+		return
+	}
+	for _, problem := range problems {
+		if problem.Line > 0 {
+			problem.Line += bytes.Count(message[:at], []byte("\n"))
+		}
+	}
 }
 
 // message reads headers and body.

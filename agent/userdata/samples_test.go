@@ -214,7 +214,7 @@ func mimeSamples() []sample {
 
 		{"MIME, two documents", mixed(ours + ours), "error: " + errTwoParts, nil},
 		{"MIME, document and plain text document", mixed(ours + part("text/plain", document)), "error: " + errTwoParts, nil},
-		{"MIME, a faulty document", mixed(part("text/x-startup-bundle", document+"ky: "+key+"\n")), `error: in the text/x-startup-bundle part: line 4, column 1: ky: is not a known field; did you mean "key"?`, nil},
+		{"MIME, a faulty document", mixed(part("text/x-startup-bundle", document+"ky: "+key+"\n")), `error: in the text/x-startup-bundle part: line 10, column 1: ky: is not a known field; did you mean "key"?`, nil},
 		{"MIME, type misspelt", mixed(part("text/startup-bundle", document)), "error: " + errTyped, nil},
 		{"MIME, type of an application", mixed(part("application/x-startup-bundle", document)), "error: " + errTyped, nil},
 		{"MIME cut off", head + ours, "error: " + broken + "it ends before the closing boundary that its Content-Type names" + remake, nil},
