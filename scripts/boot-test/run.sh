@@ -47,9 +47,8 @@ prepare() {
   rm -rf "$logs"
   mkdir -p "$logs" "$work/s3/boot"
   prepare_roots
-  PACKAGE_VERSION=0.0.1 "$top/scripts/package/build.sh" "deb-$arch" >"$logs/package.log"
-  deb=$work/1.deb newer_deb=$work/2.deb
-  mv "$top/dist/packages/startup-agent_0.0.1_$arch.deb" "$deb"
+  PACKAGES=$work PACKAGE_VERSION=0.0.1 "$top/scripts/package/build.sh" "deb-$arch" >"$logs/package.log"
+  deb=$work/startup-agent_0.0.1_$arch.deb newer_deb=$work/startup-agent_0.0.2_$arch.deb
   dpkg-deb -R "$deb" "$work/newer"
   sed -i 's/^Version: .*/Version: 0.0.2/' "$work/newer/DEBIAN/control"
   dpkg-deb -Znone -b "$work/newer" "$newer_deb" >>"$logs/package.log"

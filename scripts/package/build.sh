@@ -2,12 +2,12 @@
 # Build the agent's deb and rpm for both architectures, into dist/packages/: the same
 # sources give the same bytes.
 #
-#     scripts/package/build.sh [deb|rpm]-[amd64|arm64] ...
+#     scripts/package/build.sh [deb|rpm]-[amd64|arm64] ...      PACKAGES: another folder
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 umask 022
 
-nfpm=${NFPM:-.tools/bin/nfpm}
+nfpm=${NFPM:-.tools/bin/nfpm} packages=${PACKAGES:-dist/packages}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 MAINTAINER=${MAINTAINER:-startup-bundle maintainers <root@localhost>}
 export SOURCE_DATE_EPOCH MAINTAINER
@@ -54,7 +54,7 @@ stage() {
 wanted=("$@")
 [ $# -gt 0 ] || wanted=({deb,rpm}-{amd64,arm64})
 rm -rf build/package/generated
-mkdir -p dist/packages
+mkdir -p "$packages"
 go run ./scripts/package/gen build/package/generated
 for package in "${wanted[@]}"; do
   FORMAT=${package%-*} ARCH=${package#*-}
@@ -64,5 +64,5 @@ for package in "${wanted[@]}"; do
     exit 1
   }
   stage "$FORMAT" "$ARCH"
-  "$nfpm" package --config scripts/package/nfpm.yaml --packager "$FORMAT" --target dist/packages/
+  "$nfpm" package --config scripts/package/nfpm.yaml --packager "$FORMAT" --target "$packages/"
 done
