@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -99,8 +100,13 @@ func (a *Agent) idle(log *zap.Logger, u userdata.Userdata) error {
 
 // fresh makes a new record.
 func (a *Agent) fresh(digest string) *record.Run {
+	file := a.Userdata
+	if path, err := filepath.Abs(file); err == nil && file != "" {
+		file = path
+	}
 	return &record.Run{
-		Version: record.Version, Agent: a.Version, InstanceID: a.who.InstanceID, UserdataSHA256: digest,
+		Userdata: file,
+		Version:  record.Version, Agent: a.Version, InstanceID: a.who.InstanceID, UserdataSHA256: digest,
 		State: record.Running, Phase: PhaseUserdata, Attempt: 1, BootID: a.BootID, PID: os.Getpid(), StartedAt: time.Now().UTC(),
 	}
 }

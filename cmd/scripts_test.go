@@ -205,7 +205,7 @@ func screen(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("wider than 80 columns: %s", line)
 		}
 	}
-	text = unbroken(text, ts.Getenv("WORK"))
+	text = strings.ReplaceAll(unbroken(text, ts.Getenv("WORK")), ts.Getenv("WORK"), "$WORK")
 	for _, r := range []struct{ form, name string }{
 		{`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`, "TIME"},
 		{`\b\d\d:\d\d:\d\d(\.\d+)?\b`, "TIME"},

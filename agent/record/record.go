@@ -41,6 +41,7 @@ type Run struct {
 	Agent          string     `json:"agent"` // version of the agent that wrote it
 	InstanceID     string     `json:"instance_id"`
 	UserdataSHA256 string     `json:"userdata_sha256"`
+	Userdata       string     `json:"userdata,omitempty"` // the file that was read for it, absolute; empty: metadata was asked
 	State          State      `json:"state"`
 	Phase          string     `json:"phase"`                   // the current, or the last
 	ExitCode       int        `json:"exit_code"`               // of the agent, once ended

@@ -14,6 +14,7 @@ import (
 type View struct {
 	Run      *record.Run // nil: nothing is recorded
 	Unread   error       // why the record cannot be read, if it cannot: Run is then its public copy, or nil
+	Before   *record.Run // the record, where Run is of a later start that came to no modules; else nil
 	Alive    bool        // an agent runs now
 	Public   bool        // only what everybody may read is known
 	Reported bool        // the agent has started since this machine has
@@ -43,7 +44,9 @@ func Look(root string, now time.Time) View {
 			r.Phase = public.Phase // a phase's beginning is not worth a sync of the disk
 		}
 	case publicErr == nil: // newer, or all that this user may read
-		v.Run = public
+		if v.Run = public; err == nil && len(public.Modules) == 0 && len(r.Modules) > 0 {
+			v.Before = r
+		}
 	}
 	v.Public = errors.Is(err, fs.ErrPermission)
 	if err != nil && !errors.Is(err, record.ErrNone) && (v.Run == nil || !v.Public) {

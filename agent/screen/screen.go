@@ -40,6 +40,12 @@ func (v *View) Print(w io.Writer) error {
 		v.modules(p)
 		v.failures(p)
 	}
+	if v.Before != nil {
+		before := View{Run: v.Before, Now: v.Now}
+		p.line("")
+		p.wrapped("", "the start before it, "+v.Before.StartedAt.UTC().Format(stamp)+", left:")
+		before.modules(p)
+	}
 	v.steps(p)
 	_, err := io.WriteString(w, p.String())
 	return err

@@ -81,6 +81,35 @@ func TestLineHasNoTimeSoThatItChangesOnlyWithTheRun(t *testing.T) {
 	}
 }
 
+// A command to copy does what the last start did, on the disk that was looked at,
+// as a user who may.
+func TestCommandsFitWhatWasLookedAt(t *testing.T) {
+	failed := func(change func(*screen.View)) screen.View {
+		r := running()
+		r.State, r.ExitCode, r.InstanceID = record.Failed, int(agent.CodeFetch), "i-1"
+		v := screen.View{Run: r, Now: now()}
+		change(&v)
+		return v
+	}
+	for name, test := range map[string]struct {
+		v         screen.View
+		want, not string
+	}{
+		"as on the machine itself":   {failed(func(*screen.View) {}), "      startup-agent run\n", "sudo"},
+		"with userdata from a file":  {failed(func(v *screen.View) { v.Run.Userdata = "/a b" }), "      startup-agent run --userdata '/a b'\n", ""},
+		"a disk of another machine":  {failed(func(v *screen.View) { v.Root = "/mnt" }), "      startup-agent logs --root /mnt\n", "agent run"},
+		"who may not read the logs":  {failed(func(v *screen.View) { v.Public = true }), "      sudo startup-agent logs\n", "  startup-agent"},
+		"nothing, here":              {screen.View{Now: now()}, "      systemctl status startup-agent.service\n  - or run the agent by hand:\n      startup-agent run\n", ""},
+		"nothing, on another's disk": {screen.View{Now: now(), Root: "/mnt"}, "      systemctl --root /mnt is-enabled startup-agent.service\n", "agent run"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := text(t, test.v); !strings.Contains(got, test.want) || test.not != "" && strings.Contains(got, test.not) {
+				t.Error(got)
+			}
+		})
+	}
+}
+
 // Whoever may not read the record still learns the state, and whether it is true.
 func TestUnprivileged(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -8,8 +8,9 @@ import (
 	"startup-bundle/agent/record"
 )
 
-// step is one thing to do: what, and the command for it, if there is one.
-type step struct{ what, command string }
+// step is one thing to do: what, and a command for it. Where there is no such
+// command, then is left out; without what, the whole step is.
+type step struct{ what, then, command string }
 
 // meaning says what an exit code stands for. The table of docs/operations.md
 // has the same words.
@@ -44,9 +45,12 @@ func (v *View) steps(p *page) {
 	p.line("")
 	p.line("what to do")
 	for _, s := range steps {
-		p.wrapped("  - ", s.what)
-		if s.command != "" {
+		switch {
+		case s.command != "":
+			p.wrapped("  - ", s.what+s.then)
 			p.line("      " + s.command)
+		case s.what != "":
+			p.wrapped("  - ", s.what)
 		}
 	}
 	if v.Public {
@@ -60,14 +64,14 @@ func (v *View) todo() []step {
 	case errors.Is(v.Unread, record.ErrDamaged) && !v.Alive:
 		path := quoted(agent.Paths{Root: v.Root}.Record())
 		return []step{
-			{"move the record away, which cannot be read; no run begins before:", "mv " + path + " " + path + ".bad"},
-			{"then begin anew:", v.agent("run")},
+			{"move the record away, which cannot be read; no run begins before:", "", "mv " + path + " " + path + ".bad"},
+			{"", "then begin anew:", v.again()},
 		}
 	case v.Run == nil:
 		return v.nothingRead()
 	}
-	again := step{"then go on:", v.agent("run")}
-	read := step{"read all that happened:", v.agent("logs")}
+	again := step{"", "then go on:", v.again()}
+	read := v.readAll()
 	change := "(an instance must be stopped for its userdata to be changed)"
 	switch code := v.Code(); code {
 	case agent.CodeDone:
@@ -75,81 +79,126 @@ func (v *View) todo() []step {
 	case agent.CodeRunning:
 		return v.whileRunning()
 	case agent.CodeInterrupted:
-		steps := []step{{"nothing: it goes on by itself at the next start of the machine; or go on now:", v.agent("run")}}
-		if v.Died() {
-			return append([]step{{"see whether memory ran out:", "journalctl -k -g 'out of memory'"}}, steps...)
-		}
-		return steps
+		return v.afterInterruption()
 	case agent.CodeUserdata:
-		return []step{read, {"correct the userdata " + change + ", or, where metadata was only late, go on:", v.agent("run")}}
+		if v.Run.InstanceID == "" {
+			return v.mendMetadata()
+		}
+		return []step{read, {"correct the userdata " + change, ", or, where metadata was only late, go on:", v.again()}}
 	case agent.CodeKey:
-		return []step{{"see that key_from: in the userdata names the key, and that the instance's role may read it", ""}, read, again}
+		return []step{{what: "see that key_from: in the userdata names the key, and that the instance's role may read it"}, read, again}
 	case agent.CodeFetch:
-		return []step{{"see that url: in the userdata is right, and can be reached from here: network, name, role, or a presigned URL that has run out", ""}, read, again}
+		return []step{{what: "see that url: in the userdata is right, and can be reached from here: network, name, role, or a presigned URL that has run out"}, read, again}
 	case agent.CodeOpen:
-		return []step{{"compare key: and sha256: in the userdata with what startup-packer pack printed, and correct them " + change + "; or put the right bundle at its url", ""}, read, again}
+		return []step{{what: "compare key: and sha256: in the userdata with what startup-packer pack printed, and correct them " + change + "; or put the right bundle at its url"}, read, again}
 	case agent.CodeUnpack:
-		return []step{{"pack the bundle anew, without what the error names, and put it at its url", ""}, read, again}
+		return []step{{what: "pack the bundle anew, without what the error names, and put it at its url"}, read, again}
 	case agent.CodeModule:
 		return v.afterModules()
 	case agent.CodeRecord:
 		return v.mendDisk()
 	case agent.CodeDeadline:
 		if m := v.current(); m != nil {
-			read = step{"see what it waited for:", v.agent("logs " + m.Name)}
+			read = step{"see what it waited for:", "", v.agent("logs " + m.Name)}
 		}
-		return []step{read, {"raise timeout: in the userdata " + change + ", or mend what was waited for and go on:", v.agent("run")}}
+		return []step{read, {"raise timeout: in the userdata " + change + ", or mend what was waited for", " and go on:", v.again()}}
 	}
 	return []step{read, again}
 }
 
+func (v *View) readAll() step { return step{"read all that happened:", "", v.agent("logs")} }
+
 func (v *View) nothingRead() []step {
+	const unit = "startup-agent.service"
 	switch {
 	case v.Public:
-		return []step{{"look as root:", "sudo " + v.agent("status")}}
+		return []step{{"look as root:", "", v.agent("status")}}
 	case v.Unread != nil:
 		return v.mendDisk()
+	case v.Root != "":
+		return []step{{"see whether the unit is enabled:", "", "systemctl --root " + quoted(v.Root) + " is-enabled " + unit}}
 	}
 	return []step{
-		{"see whether the unit is enabled, and what it waits for:", "systemctl status startup-agent.service"},
-		{"or run the agent by hand:", v.agent("run")},
+		{"see whether the unit is enabled, and what it waits for:", "", "systemctl status " + unit},
+		{"", "or run the agent by hand:", v.again()},
 	}
 }
 
 func (v *View) mendDisk() []step {
 	lib := v.path("/var/lib")
 	return []step{
-		{"see that the disk has room and is not read-only, and that you are root:", "df -h " + lib + "; findmnt -T " + lib},
-		{"then go on:", v.agent("run")},
+		{"see that the disk has room and is not read-only, and that you are root:", "", "df -h " + lib + "; findmnt -T " + lib},
+		{"", "then go on:", v.again()},
+	}
+}
+
+// mendMetadata is for metadata that did not say so much as which instance this is.
+func (v *View) mendMetadata() []step {
+	return []step{
+		{what: "see the instance's metadata options: is the endpoint enabled, and the hop limit high enough (2 from within a container)?"},
+		{"see that there is a route to it, and that no firewall is in between:", "", "ip route get 169.254.169.254"},
+		v.readAll(),
+		{"", "then go on:", v.again()},
 	}
 }
 
 func (v *View) whileRunning() []step {
-	steps := []step{{"wait for its end:", v.agent("status --wait")}}
+	steps := []step{{"wait for its end:", "", strings.TrimPrefix(v.agent("status --wait"), sudo)}}
 	if m := v.current(); m != nil {
-		return append(steps, step{"watch what it prints:", v.agent("logs " + m.Name + " -f")})
+		return append(steps, step{"watch what it prints:", "", v.agent("logs " + m.Name + " -f")})
 	}
-	return append(steps, step{"watch it:", v.agent("logs -f")})
+	return append(steps, step{"watch it:", "", v.agent("logs -f")})
+}
+
+func (v *View) afterInterruption() []step {
+	steps := []step{{"nothing: it goes on by itself at the next start of the machine", "; or go on now:", v.again()}}
+	if !v.Died() {
+		return steps
+	}
+	kernel := "journalctl -k"
+	if v.Root != "" {
+		kernel = "journalctl -D " + v.path("/var/log/journal") + " _TRANSPORT=kernel"
+	}
+	return append([]step{{"see whether memory ran out:", "", kernel + " -g 'out of memory'"}}, steps...)
 }
 
 func (v *View) afterModules() []step {
 	var steps []step
 	for _, m := range v.Run.Modules {
 		if m.State == record.Failed {
-			steps = append(steps, step{"read all that " + m.Name + " printed:", v.agent("logs " + m.Name)})
+			steps = append(steps, step{"read all that " + m.Name + " printed:", "", v.agent("logs " + m.Name)})
 		}
 	}
 	const most = 3
 	steps = steps[:min(len(steps), most)]
-	return append(steps, step{"mend what it needs, and go on with it:", v.agent("run")})
+	return append(steps, step{"mend what it needs", ", and go on with it:", v.again()})
 }
 
-// agent is a command of this program.
-func (v *View) agent(args string) string {
-	if v.Root == "" {
-		return "startup-agent " + args
+// again is the command that goes on with the run, as it was begun. There is none
+// for the disk of another machine: with --root alone the agent would ask this
+// machine's metadata what to do there.
+func (v *View) again() string {
+	switch {
+	case v.Run != nil && v.Run.Userdata != "":
+		return v.agent("run --userdata " + quoted(v.Run.Userdata))
+	case v.Root != "":
+		return ""
 	}
-	return "startup-agent " + args + " --root " + quoted(v.Root)
+	return v.agent("run")
+}
+
+const sudo = "sudo "
+
+// agent is a command of this program, which needs root.
+func (v *View) agent(args string) string {
+	command := "startup-agent " + args
+	if v.Public {
+		command = sudo + command
+	}
+	if v.Root != "" {
+		command += " --root " + quoted(v.Root)
+	}
+	return command
 }
 
 func (v *View) path(path string) string { return quoted(strings.TrimSuffix(v.Root, "/") + path) }

@@ -69,8 +69,11 @@ func Run(ctx context.Context, o Options) (code int, err error) {
 	if _, err := o.run(ctx, metadata.URL, program, "status", "--root", root); err != nil {
 		return 0, err
 	}
-	if o.Keep != "" {
-		fmt.Fprintf(o.Stderr, "\nkept: %s; see %s --root %s status\n", root, program, root)
+	switch {
+	case o.Keep != "":
+		fmt.Fprintf(o.Stderr, "\nkept: %s; see %s --root %s status; to run it again, rehearse it again\n", root, program, root)
+	case code != 0:
+		fmt.Fprintln(o.Stderr, "\nits files are removed: to look into them, rehearse it again with --keep FOLDER")
 	}
 	return code, nil
 }
