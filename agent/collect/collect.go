@@ -50,10 +50,11 @@ type Options struct {
 	Now     time.Time
 }
 
-// Write writes the archive, tar and gzip, and returns the names in it. All of it
+// Write writes the archive, tar and gzip, and returns the names in it, and of what
+// this user may not read. All of it
 // is redacted: see [journal.Redactor], which here knows the bundle's secret options. The userdata and the bundle are not in it.
 // What cannot be read is left out, and named in its errors.txt.
-func Write(ctx context.Context, w io.Writer, o Options) (names []string, err error) {
+func Write(ctx context.Context, w io.Writer, o Options) (names, denied []string, err error) {
 	zip := gzip.NewWriter(w)
 	a := &archive{tar: tar.NewWriter(zip), scrub: journal.NewRedactor(), now: o.Now.UTC().Truncate(time.Second)}
 	paths := agent.Paths{Root: o.Root}
@@ -68,7 +69,7 @@ func Write(ctx context.Context, w io.Writer, o Options) (names []string, err err
 	}
 	a.system(ctx, paths)
 	a.add("errors.txt", []byte(strings.Join(a.errors, "\n")+"\n"))
-	return a.names, errors.Join(a.err, a.tar.Close(), zip.Close())
+	return a.names, a.denied, errors.Join(a.err, a.tar.Close(), zip.Close())
 }
 
 type archive struct {
@@ -77,6 +78,7 @@ type archive struct {
 	now    time.Time
 	names  []string
 	errors []string // what could not be read
+	denied []string // and what of it only for lack of privilege
 	err    error    // of writing
 }
 
@@ -108,6 +110,9 @@ func (a *archive) options(paths agent.Paths) {
 }
 
 func (a *archive) failed(name string, err error) {
+	if errors.Is(err, fs.ErrPermission) {
+		a.denied = append(a.denied, name)
+	}
 	if err != nil {
 		a.errors = append(a.errors, name+": "+err.Error())
 	}

@@ -26,7 +26,7 @@ func collected(t *testing.T, files ...string) []string {
 		}
 	}
 	var archive bytes.Buffer
-	names, err := collect.Write(t.Context(), &archive, collect.Options{Root: root, Now: time.Now()})
+	names, _, err := collect.Write(t.Context(), &archive, collect.Options{Root: root, Now: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}

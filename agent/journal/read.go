@@ -79,6 +79,10 @@ func OpenRaw(path string, offset int64) (*Reader, error) {
 
 func open(path string) (*Reader, error) {
 	r := &Reader{path: path}
+	// A folder that may not be entered is told of by the log that is there.
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("read log: %w", err)
+	}
 	for _, name := range []string{path + oldSuffix, path} {
 		f, err := openPart(name)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,11 +33,14 @@ before you give it away.`,
 			if err != nil {
 				return p.failed(agent.CodeOther, fmt.Errorf("make the archive: %w", err))
 			}
-			names, err := collect.Write(c.Context(), f, collect.Options{Root: p.root, Version: version.String(), Now: now})
+			names, denied, err := collect.Write(c.Context(), f, collect.Options{Root: p.root, Version: version.String(), Now: now})
 			if err = errors.Join(err, f.Close()); err != nil {
 				return p.failed(agent.CodeOther, errors.Join(fmt.Errorf("make the archive: %w", err), os.Remove(output)))
 			}
 			fmt.Fprintf(p.stdout, "%s: %d files\n", output, len(names))
+			if len(denied) > 0 {
+				fmt.Fprintf(p.stderr, "startup-agent: missing, for only root may read it: %s; as root: sudo startup-agent collect\n", strings.Join(denied, ", "))
+			}
 			fmt.Fprintln(p.stdout, "What the modules printed is in it. What looks like a secret was replaced, but")
 			fmt.Fprintln(p.stdout, "only who wrote the modules knows what else is one: read it before you send it.")
 			return nil
