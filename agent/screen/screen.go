@@ -250,8 +250,8 @@ func (p *page) quoted(lines []string) {
 	const mark = "  | "
 	for _, line := range lines {
 		line = journal.Safe(strings.ReplaceAll(line, "\t", "    "))
-		if utf8.RuneCountInString(line) > Width-len(mark) {
-			line = string([]rune(line)[:Width-len(mark)-1]) + "…"
+		if journal.Columns(line) > Width-len(mark) {
+			line = journal.Cut(line, Width-len(mark)-1) + "…"
 		}
 		p.line(mark + line)
 	}

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"startup-bundle/agent"
+	"startup-bundle/agent/journal"
 	"startup-bundle/agent/record"
 	"startup-bundle/agent/screen"
 )
@@ -24,7 +24,7 @@ func text(t *testing.T, v screen.View) string {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(b.String()) {
-		if utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > screen.Width && !strings.HasPrefix(line, "      ") {
+		if journal.Columns(strings.TrimSuffix(line, "\n")) > screen.Width && !strings.HasPrefix(line, "      ") {
 			t.Errorf("wider than %d columns: %s", screen.Width, line)
 		}
 	}
@@ -63,6 +63,16 @@ func TestWhatScriptsPrintedMovesNoCursor(t *testing.T) {
 	r.State, r.ExitCode = record.Failed, int(agent.CodeModule)
 	if got := text(t, screen.View{Run: r, Now: now()}); strings.ContainsAny(got, "\x1b\t") || !strings.Contains(got, "red    cell") {
 		t.Error(got)
+	}
+}
+
+func TestWideLettersTakeTwoColumns(t *testing.T) {
+	wide := strings.Repeat("設定", 100)
+	r := running(record.Module{Name: "m", State: record.Failed, Reason: wide, Tail: []string{wide, strings.Repeat("e\u0301", 74)}})
+	r.State, r.ExitCode, r.Error = record.Failed, int(agent.CodeFetch), wide
+	got := text(t, screen.View{Run: r, Now: now()})
+	if n := strings.Count(got, "設"); n < 217 || !strings.Contains(got, strings.Repeat("e\u0301", 74)+"\n") {
+		t.Errorf("%d are left of\n%s", n, got)
 	}
 }
 
