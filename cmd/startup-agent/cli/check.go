@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -18,7 +20,13 @@ func (p *program) checkCommand() *cobra.Command {
 		Use:   "check [MODULE]",
 		Short: "Run the modules' check scripts: does what they set up still work?",
 		Long: `Check runs the check script of each module that was started here, or of the one
-named, and changes nothing in the record. The exit code is 15 where one failed.`,
+named, and changes nothing in the record. What the scripts print goes to the logs,
+so these must be writable.
+
+Its exit code is 0 where all is well, or there is no check to run; 2 where the
+bundle has no such module; 4 where no run is recorded; 15 where a check failed;
+16 where the record or the bundle cannot be read, or a log cannot be written; 130
+where it was interrupted.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			paths, err := p.paths()
@@ -27,7 +35,7 @@ named, and changes nothing in the record. The exit code is 15 where one failed.`
 			}
 			log, err := journal.Open(journal.Config{Path: paths.Log(), Terminal: io.Discard, Level: zapcore.InfoLevel})
 			if err != nil {
-				return p.failed(agent.CodeRecord, err)
+				return p.failed(agent.CodeRecord, unwritable(err))
 			}
 			defer log.Close()
 			only := ""
@@ -50,6 +58,14 @@ named, and changes nothing in the record. The exit code is 15 where one failed.`
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON")
 	return c
+}
+
+// unwritable says what to do about a log that cannot be opened.
+func unwritable(err error) error {
+	if errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: what checks print is logged: mount it writable, mount -o remount,rw, to run them", err)
+	}
+	return err
 }
 
 func printChecked(w io.Writer, checked []agent.Checked) error {
