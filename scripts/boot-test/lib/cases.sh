@@ -92,7 +92,9 @@ long_run() {
   expect_line "the daily upgrades wait" 'After=.*startup-agent.service' on systemctl show --property=After apt-daily.service
   on touch /var/lib/go-on
   until_true 30 "the run ends" status_is 0
+  expect "the agent runs again" on systemctl restart startup-agent
   expect "a daemon that a module started lives on" on 'kill -0 "$(cat /run/boot-test-daemon)"'
+  expect_text "no module ran again" "$all_done" ran
 }
 
 shutdown_in_run() {
