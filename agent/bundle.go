@@ -45,20 +45,20 @@ func (a *Agent) cutShort(ctx context.Context, err error) error {
 	return fail(CodeDeadline, "%w while the bundle was fetched and unpacked (%w): see what the network did with startup-agent logs, or raise timeout: in the userdata", errDeadline, err)
 }
 
-// badMirror is a bundle that one mirror served and that is none, or not ours.
-type badMirror struct {
+// mirrorError is a bundle that one mirror served and that is none, or not ours.
+type mirrorError struct {
 	url string // as the request names it
 	err error
 }
 
-func (b *badMirror) Error() string { return b.err.Error() }
-func (b *badMirror) Unwrap() error { return b.err }
+func (e *mirrorError) Error() string { return e.err.Error() }
+func (e *mirrorError) Unwrap() error { return e.err }
 
 // withoutMirror returns the request without the mirror that served what err tells
 // of, where that may be the mirror's fault and others are left. A wrong key is
 // not: it is wrong for all.
 func withoutMirror(r fetch.Request, err error) (fetch.Request, bool) {
-	var bad *badMirror
+	var bad *mirrorError
 	if !errors.As(err, &bad) || errors.Is(err, bundle.ErrKey) || errors.Is(err, bundle.ErrSpace) {
 		return r, false
 	}
@@ -76,7 +76,7 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fet
 	url := secret.URL(stream.URL())
 	reader, err := bundle.Open(stream, bundle.Key{Secret: key, Iterations: a.doc.OpenSSLIterations})
 	if err != nil {
-		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, &badMirror{stream.URL(), err})
+		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, &mirrorError{stream.URL(), err})
 	}
 	defer reader.Close()
 	by, err := vouch(a.doc, stream.Scheme(), reader.Kind())
@@ -85,7 +85,7 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fet
 	}
 	contents, err := bundle.Unpack(ctx, reader, a.Paths.Bundle(), a.Limits)
 	if err != nil {
-		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, &badMirror{stream.URL(), err})
+		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, &mirrorError{stream.URL(), err})
 	}
 	a.have = contents
 	got := &record.Bundle{Name: contents.Manifest.Name, SHA256: stream.SHA256(), Bytes: stream.Bytes(), URL: url}
