@@ -110,17 +110,18 @@ func TestDaemonNeitherBlocksTheRunNorDies(t *testing.T) {
 		name, start string
 		leftovers   bool
 	}{
-		{"in the group", "sh daemon & echo started", true},
-		{"in its own session", "setsid -f sh daemon; echo started", false},
+		{"in the group", "sh daemon & read x <ready; echo started", true},
+		{"in its own session", "setsid -f sh daemon; read x <ready; echo started", false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := script(t, test.start)
-			daemon := "echo up >up; read x <go; echo late; echo $x >up"
+			daemon := "echo >ready; echo up >up; read x <go; echo late; echo $x >up"
 			if err := os.WriteFile(filepath.Join(s.Dir, "daemon"), []byte(daemon), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			goOn, up := fifo(t, s, "go"), fifo(t, s, "up")
+			fifo(t, s, "ready") // the daemon is where it belongs before the script ends
 			lived := make(chan string)
 			started := make(chan struct{})
 			go func() {
