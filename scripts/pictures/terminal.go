@@ -71,16 +71,30 @@ func pieces(line string) []piece {
 	return found
 }
 
-// wrapped breaks a row at the terminal's last column.
+// wrapped breaks a row at the terminal's last column, between words where it can.
 func wrapped(row []piece) [][]piece {
 	rows, left := [][]piece{nil}, columns
 	for _, p := range row {
 		text := []rune(p.text)
 		for len(text) > 0 {
-			if left == 0 {
-				rows, left = append(rows, nil), columns
-			}
 			n := min(left, len(text))
+			if n < len(text) {
+				if space := strings.LastIndexByte(string(text[:n]), ' '); space >= 0 {
+					n = utf8.RuneCountInString(string(text[:n])[:space]) + 1
+				} else if left < columns {
+					n = 0
+				}
+			}
+			if n == 0 {
+				last := rows[len(rows)-1]
+				rows, left = append(rows, nil), columns
+				// A word whose colour changes within stays one.
+				if k := len(last) - 1; k > 0 && !strings.Contains(last[k].text, " ") && strings.HasSuffix(last[k-1].text, " ") {
+					rows[len(rows)-2], rows[len(rows)-1] = last[:k], []piece{last[k]}
+					left -= utf8.RuneCountInString(last[k].text)
+				}
+				continue
+			}
 			rows[len(rows)-1] = append(rows[len(rows)-1], piece{p.color, string(text[:n])})
 			text, left = text[n:], left-n
 		}
