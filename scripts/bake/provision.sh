@@ -17,8 +17,9 @@ package=$1
 package=$(realpath "$package")
 
 # Nothing else may be installing at the same time, as cloud-init does at first boot.
-if command -v cloud-init >/dev/null; then
-  cloud-init status --wait >/dev/null || true
+# Where it does not run, as in a chroot, it would be waited for in vain.
+if [ -e /run/cloud-init/enabled ]; then
+  timeout 600 cloud-init status --wait >/dev/null || true
 fi
 
 case $package in
