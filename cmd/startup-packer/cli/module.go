@@ -176,15 +176,9 @@ writes those tables. It runs shellcheck over the scripts where that is installed
 }
 
 func lintDirs(modules string, names []string) ([]string, error) {
-	if len(names) == 0 {
-		dir, err := modulesDir(modules)
-		if err != nil {
-			return nil, err
-		}
-		if names, err = source.All(dir); err != nil {
-			return nil, err
-		}
-		modules = dir
+	modules, names, err := namedOrAll(modules, names)
+	if err != nil {
+		return nil, err
 	}
 	dirs := make([]string, len(names))
 	for i, name := range names {
@@ -195,4 +189,17 @@ func lintDirs(modules string, names []string) ([]string, error) {
 		dirs[i] = dir
 	}
 	return dirs, nil
+}
+
+// namedOrAll returns the names given with the folder that the flag names, or,
+// where none are given, all modules of the collection and its folder.
+func namedOrAll(modules string, names []string) (dir string, all []string, err error) {
+	if len(names) > 0 {
+		return modules, names, nil
+	}
+	if dir, err = modulesDir(modules); err != nil {
+		return "", nil, err
+	}
+	all, err = source.All(dir)
+	return dir, all, err
 }

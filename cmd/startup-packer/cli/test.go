@@ -12,7 +12,6 @@ import (
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/version"
 	"startup-bundle/packer/proving"
-	"startup-bundle/packer/source"
 )
 
 // moduleTest is the flags of module test.
@@ -105,15 +104,9 @@ func printTested(w io.Writer, r proving.Result, first bool) {
 // testSources returns the paths of what is named: modules' folders and
 // personality files; without names, all modules.
 func testSources(modules string, names []string) ([]string, error) {
-	if len(names) == 0 {
-		dir, err := modulesDir(modules)
-		if err != nil {
-			return nil, err
-		}
-		if names, err = source.All(dir); err != nil {
-			return nil, err
-		}
-		modules = dir
+	modules, names, err := namedOrAll(modules, names)
+	if err != nil {
+		return nil, err
 	}
 	paths := make([]string, len(names))
 	for i, name := range names {
