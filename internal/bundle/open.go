@@ -38,12 +38,18 @@ const (
 // needs in memory is a little more.
 const MaxWindow = 8 << 20
 
+// WriteWindow is the window of what Seal writes, in bytes: that of stock zstd. A
+// larger one makes text no smaller, and the reader slower and larger: it
+// remembers that much.
+const WriteWindow = 2 << 20
+
 const (
 	headSize = 1024 // peeked to tell the layers apart
 
-	// Between any two stages of the pipeline at most this much is buffered.
-	aheadBlocks = 4
-	aheadSize   = 128 << 10
+	// Between any two stages of the pipeline at most this much is buffered: enough
+	// for a stage that gives some stretches many times as fast as others.
+	aheadBlocks = 8
+	aheadSize   = 256 << 10
 )
 
 // Kind says how a bundle is sealed. The first bytes of each layer tell; no
@@ -200,10 +206,17 @@ func (r *Reader) decompress(in *bufio.Reader) error {
 
 // Read reads tar bytes.
 func (r *Reader) Read(p []byte) (int, error) {
-	n, err := r.top.Read(p)
-	if r.tee != nil && n > 0 {
-		if _, err := r.tee.Write(p[:n]); err != nil {
-			return n, err
+	data, err := r.next(len(p))
+	return copy(p, data), err
+}
+
+// next returns what is there of the next most bytes, until the next call, so that
+// they need not be copied.
+func (r *Reader) next(most int) ([]byte, error) {
+	data, err := r.top.next(most)
+	if r.tee != nil && len(data) > 0 {
+		if _, err := r.tee.Write(data); err != nil {
+			return data, err
 		}
 	}
 	if isEnd(err) {
@@ -214,7 +227,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 			err = r.after
 		}
 	}
-	return n, err
+	return data, err
 }
 
 // end makes sure that every layer has ended, innermost first: archive/tar and
@@ -277,23 +290,15 @@ func compressionOf(head []byte) Compression {
 	return ""
 }
 
-// isTarHeader checks the header's checksum, which every tar since the first
-// has: the sum of its 512 bytes, the checksum's own eight counted as spaces.
+// isTarHeader checks the header's checksum.
 func isTarHeader(head []byte) bool {
-	const size, at, width = 512, 148, 8
-	if len(head) < size || head[0] == 0 {
+	const at, width = 148, 8
+	if len(head) < tarBlock || head[0] == 0 {
 		return false
-	}
-	var sum int64
-	for i, b := range head[:size] {
-		if i >= at && i < at+width {
-			b = ' '
-		}
-		sum += int64(b)
 	}
 	field := strings.Trim(string(head[at:at+width]), " \x00")
 	stated, err := strconv.ParseInt(field, 8, 64)
-	return err == nil && stated == sum
+	return err == nil && stated == tarSum(head)
 }
 
 func unknownFormat(head []byte) error {

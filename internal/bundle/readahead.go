@@ -81,6 +81,13 @@ func fill(r io.Reader, block []byte) (int, error) {
 }
 
 func (a *readAhead) Read(p []byte) (int, error) {
+	data, err := a.next(len(p))
+	return copy(p, data), err
+}
+
+// next returns what is there of the next most bytes. They are the caller's to read
+// until the next call.
+func (a *readAhead) next(most int) ([]byte, error) {
 	if len(a.current) == 0 {
 		if a.whole != nil {
 			a.free <- a.whole
@@ -88,22 +95,22 @@ func (a *readAhead) Read(p []byte) (int, error) {
 		}
 		select {
 		case <-a.done:
-			return 0, errClosed
+			return nil, errClosed
 		default:
 		}
 		select {
 		case block, ok := <-a.full:
 			if !ok {
-				return 0, a.err
+				return nil, a.err
 			}
 			a.current, a.whole = block, block[:cap(block)]
 		case <-a.done:
-			return 0, errClosed
+			return nil, errClosed
 		}
 	}
-	n := copy(p, a.current)
-	a.current = a.current[n:]
-	return n, nil
+	data := a.current[:min(most, len(a.current))]
+	a.current = a.current[len(data):]
+	return data, nil
 }
 
 // stop makes Read fail and tells the goroutine to end; a goroutine that waits

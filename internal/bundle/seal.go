@@ -62,7 +62,7 @@ func compress(w io.WriteCloser) (io.WriteCloser, error) {
 	// One frame, checksummed, the window bounded: docs/bundle-format.md. Its
 	// bytes may differ between versions of the library; the content digest is
 	// taken over the tar for that reason.
-	z, err := zstd.NewWriter(w, zstd.WithWindowSize(MaxWindow), zstd.WithEncoderCRC(true), zstd.WithEncoderConcurrency(1))
+	z, err := zstd.NewWriter(w, zstd.WithWindowSize(WriteWindow), zstd.WithEncoderCRC(true), zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}

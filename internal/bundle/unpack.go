@@ -137,23 +137,19 @@ type extractor struct {
 }
 
 func (x *extractor) run(in *bounded) error {
-	const block = 512
-	t := tar.NewReader(in)
-	for {
-		end := (in.n + block - 1) / block * block // of the last entry, padding included
-		h, err := t.Next()
+	for t := newEntries(in); ; {
+		h, content, cut, err := t.next()
 		switch {
 		case isEnd(err) && x.files == 0:
 			return fmt.Errorf("%w: the archive is empty", ErrFormat)
-		case isEnd(err) && in.n <= end:
-			// archive/tar takes that for an end as well: it may be a cut.
+		case isEnd(err) && cut:
 			return fmt.Errorf("%w: the tar ends without its end mark: truncated between two files", ErrDamaged)
 		case isEnd(err):
 			return nil
 		case err != nil:
 			return tarError(err)
 		}
-		if err := x.entry(h, t); err != nil {
+		if err := x.entry(h, content); err != nil {
 			return err
 		}
 	}
@@ -273,21 +269,30 @@ func (x *extractor) preview(manifest []byte) error {
 // bounded stops a compression bomb wherever it is: in a file, in many, in the
 // headers that archive/tar takes in by itself; and all reading when ctx ends.
 type bounded struct {
-	ctx    context.Context //nolint:containedctx // for the length of one Unpack
-	r      *Reader
+	ctx context.Context //nolint:containedctx // for the length of one Unpack
+	r   interface {
+		next(most int) ([]byte, error)
+		BytesIn() int64
+	}
 	n      int64
 	limits Limits
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
+	data, err := b.next(len(p))
+	return copy(p, data), err
+}
+
+// next is the Reader's.
+func (b *bounded) next(most int) ([]byte, error) {
 	if err := b.ctx.Err(); err != nil {
-		return 0, err
+		return nil, err
 	}
-	n, err := b.r.Read(p)
-	if b.n += int64(n); b.n > RatioFloor && b.n/max(b.r.BytesIn(), 1) > b.limits.Ratio {
-		return 0, unsafe("it unpacks to more than %d times its size (a limit that --max-ratio raises)", b.limits.Ratio)
+	data, err := b.r.next(most)
+	if b.n += int64(len(data)); b.n > RatioFloor && b.n/max(b.r.BytesIn(), 1) > b.limits.Ratio {
+		return nil, unsafe("it unpacks to more than %d times its size (a limit that --max-ratio raises)", b.limits.Ratio)
 	}
-	return n, err
+	return data, err
 }
 
 func (x *extractor) symlink(name, target string) error {
