@@ -3,9 +3,10 @@ package agent
 import "runtime/debug"
 
 // unpackMemory is what the runtime may take while a bundle is fetched and
-// unpacked, in bytes. A little over 30 MiB of it is in use: the ranges in
-// flight, the decompressor's window, what lies between the stages.
-const unpackMemory = 40 << 20
+// unpacked, in bytes. Some 16 MiB of it are in use, and 22 with the largest window
+// that a bundle may have: the ranges that arrive, the decompressor's window, what
+// lies between the stages.
+const unpackMemory = 32 << 20
 
 // boundMemory makes garbage be collected where the memory reaches unpackMemory,
 // and not each time it has doubled: never for a small bundle, and a large one,

@@ -93,7 +93,7 @@ func TestTroubleThatPassesIsWaitedOut(t *testing.T) {
 		within time.Duration // 0: a minute
 	}{
 		"a reset before the first byte":     {hosts: one(nth(whole, upTo(4), reset))},
-		"a reset of every second request":   {hosts: one(nth(whole, func(n int64) bool { return n%2 == 0 }, cut(whole, 1<<20)))},
+		"a reset of every second request":   {hosts: one(nth(whole, func(n int64) bool { return n%2 == 0 }, cut(whole, 1<<19)))},
 		"a reset of every second, no range": {hosts: one(nth(plain, upTo(3), cut(plain, 3<<20)))},
 		"a stall in the middle":             {hosts: one(nth(whole, only(3), hang(whole, 1<<19))), within: 2 * time.Minute},
 		"a stall without ranges":            {hosts: one(nth(plain, only(1), hang(plain, 5<<20))), within: 2 * time.Minute},
@@ -140,8 +140,8 @@ func TestTroubleThatPassesIsWaitedOut(t *testing.T) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 			_, _ = w.Write(data[:4<<20])
 		}))},
-		"only a date, and resets":                   {hosts: one(nth(dated(data), func(n int64) bool { return n%2 == 0 }, cut(dated(data), 1<<20)))},
-		"ranges, but nothing that proves a version": {hosts: one(nth(unmarked(data), only(3), cut(unmarked(data), 1<<20)))},
+		"only a date, and resets":                   {hosts: one(nth(dated(data), func(n int64) bool { return n%2 == 0 }, cut(dated(data), 1<<19)))},
+		"ranges, but nothing that proves a version": {hosts: one(nth(unmarked(data), only(3), cut(unmarked(data), 1<<19)))},
 		"a chunked body cut behind its last byte": {hosts: one(nth(whole, only(1), func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("ETag", `"v1"`)
 			_, _ = w.Write(data)

@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	rangeSize    = 2 << 20 // one parallel request; more costs memory and gains nothing
-	inFlight     = transport.Connections
+	rangeSize    = 1 << 20 // one parallel request; more costs memory and gains nothing
+	requests     = transport.Connections
+	arriving     = 8         // requests whose bytes are taken: one buffer each, the others wait at their first byte
 	plainBuffer  = 256 << 10 // read-ahead on a single connection: plainBuffers of these
 	plainBuffers = 4
 

@@ -190,7 +190,7 @@ func TestAnObjectIsStreamedLikeAnyFile(t *testing.T) {
 		text    string
 	}{
 		"whole":                  {handler: object(data)},
-		"broken and signed anew": {handler: nth(object(data), func(n int64) bool { return n%3 == 0 }, cut(object(data), 1<<20))},
+		"broken and signed anew": {handler: nth(object(data), func(n int64) bool { return n%3 == 0 }, cut(object(data), 1<<19))},
 		"busy":                   {handler: nth(object(data), upTo(5), status(503))},
 		"denied":                 {handler: http.HandlerFunc(denied), kind: fetch.Denied, text: "403 Forbidden, AccessDenied (no); allow s3:GetObject on arn:aws:s3:::bucket/web.bundle"},
 		"redirected away":        {handler: http.RedirectHandler("https://evil.example/", http.StatusFound), kind: fetch.Refused, text: "302"},
@@ -287,7 +287,7 @@ func TestTheLogTellsProgressAndNoSecret(t *testing.T) {
 			"mirror does not serve, going on": {"attempt": int64(1)},
 			"fetching":                        {"attempt": int64(3)},
 			"request will be repeated":        {"url": mirrorURL + "?redacted"},
-			"still fetching":                  {"bytes": int64(2 << 20), "size": int64(9 << 20), "bytes_per_second": int64(2 << 20 / 5), "remaining": 18 * time.Second},
+			"still fetching":                  {"bytes": int64(1 << 20), "size": int64(9 << 20), "bytes_per_second": int64(1 << 20 / 5), "remaining": 40 * time.Second},
 			"fetched":                         {"bytes": int64(9 << 20), "sha256": digest(data)},
 		} {
 			found := logs.FilterMessage(message).All()

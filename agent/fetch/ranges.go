@@ -14,9 +14,14 @@ import (
 // block is one range of the file while it arrives.
 type block struct {
 	span   span
-	buffer []byte
+	grant  chan []byte // gives the buffer, once
 	filled atomic.Int64
 	news   chan struct{} // filled grew
+	buffer []byte        // set by whoever took it from grant, and told to others by news
+}
+
+func newBlock(s span) *block {
+	return &block{span: s, grant: make(chan []byte, 1), news: make(chan struct{}, 1)}
 }
 
 // grow says that n more bytes are there.
@@ -28,29 +33,36 @@ func (b *block) grow(n int) {
 	}
 }
 
-// ranges puts the file from inFlight requests at a time. Each range is asked for
-// again on its own; memory is one buffer for each request, taken before the
-// request is sent and given back when the reader has had it.
+// ranges puts the file from several requests at a time. Each range is asked for
+// again on its own. There are more requests than buffers: those that are next wait
+// with their first bytes at hand for the buffer of one that is done, so that no
+// time goes by between a request and its answer. Buffers are given out in the
+// order of the file, so the one that the reader waits for has one.
 func (r *remote) ranges(parent context.Context, first *answer, f *feed) error {
 	group, ctx := errgroup.WithContext(parent)
-	order := make(chan *block, inFlight)
-	free := buffers(inFlight)
+	order := make(chan *block, requests-2) // one more is being put, one waits to get in
+	waiting := make(chan *block, requests)
+	free := buffers(arriving)
 	group.Go(func() error {
 		defer close(order)
+		defer close(waiting)
 		for from := int64(0); from < first.size; from += rangeSize {
-			b, err := nextBlock(ctx, span{from, min(from+rangeSize, first.size) - 1}, free)
-			if err != nil {
-				return nil
-			}
+			b := newBlock(span{from, min(from+rangeSize, first.size) - 1})
 			begin := first
 			if from > 0 {
 				begin = nil
 			}
 			group.Go(func() error { return r.fill(ctx, b, first, begin) })
-			order <- b // there is room: no more blocks than buffers
+			waiting <- b // there is room: no more blocks than requests
+			select {
+			case order <- b:
+			case <-ctx.Done():
+				return nil
+			}
 		}
 		return nil
 	})
+	group.Go(func() error { grant(ctx, waiting, free); return nil })
 	group.Go(func() error { forward(ctx, order, f, free); return nil })
 	err := group.Wait()
 	if err == nil && parent.Err() != nil {
@@ -59,23 +71,25 @@ func (r *remote) ranges(parent context.Context, first *answer, f *feed) error {
 	return err
 }
 
-// nextBlock returns a block for s as soon as a buffer is free.
-func nextBlock(ctx context.Context, s span, free <-chan []byte) (*block, error) {
-	select {
-	case buffer := <-free:
-		if buffer == nil {
-			buffer = make([]byte, rangeSize)
+// grant gives each block in turn a buffer as soon as one is free, until ctx ends.
+func grant(ctx context.Context, waiting <-chan *block, free <-chan []byte) {
+	for b := range waiting {
+		select {
+		case buffer := <-free:
+			if buffer == nil {
+				buffer = make([]byte, rangeSize)
+			}
+			b.grant <- buffer[:b.span.length()]
+		case <-ctx.Done():
+			return
 		}
-		return &block{span: s, buffer: buffer[:s.length()], news: make(chan struct{}, 1)}, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
 	}
 }
 
 // forward puts the blocks in order, each as far as it has arrived, until ctx ends.
 func forward(ctx context.Context, order <-chan *block, f *feed, free chan<- []byte) {
 	for b := range order {
-		for done := 0; done < len(b.buffer); {
+		for done, size := 0, int(b.span.length()); done < size; {
 			now := int(b.filled.Load())
 			if now == done {
 				select {
@@ -86,7 +100,7 @@ func forward(ctx context.Context, order <-chan *block, f *feed, free chan<- []by
 				}
 			}
 			p := piece{data: b.buffer[done:now]}
-			if now == len(b.buffer) {
+			if now == size {
 				p.whole, p.free = b.buffer[:cap(b.buffer)], free
 			}
 			if f.put(ctx, p) != nil {
@@ -105,6 +119,9 @@ func (r *remote) fill(ctx context.Context, b *block, first, cur *answer) error {
 		err := r.read(ctx, b, first, cur)
 		if err == nil {
 			return nil
+		}
+		if b.buffer == nil && ctx.Err() != nil {
+			return nil //nolint:nilerr // it was not its turn yet: what ended ctx is told by another
 		}
 		if b.filled.Load() > before {
 			tries.failures = 0
@@ -127,6 +144,13 @@ func (r *remote) read(ctx context.Context, b *block, first, cur *answer) error {
 		cur = next
 	}
 	defer cur.body.Close()
+	if b.buffer == nil {
+		select {
+		case b.buffer = <-b.grant:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	for at < int64(len(b.buffer)) {
 		n, err := cur.body.Read(b.buffer[at:])
 		at += int64(n)

@@ -14,7 +14,7 @@ import (
 )
 
 // Stream is one file, read front to back. Its bytes arrive on goroutines of its
-// own, read ahead within a fixed amount of memory: 1 MiB, or 16 MiB with parallel
+// own, read ahead within a fixed amount of memory: 1 MiB, or 8 MiB with parallel
 // ranges. Read and Close may be called from different goroutines, Read from one
 // at a time.
 type Stream struct {
@@ -32,7 +32,7 @@ type Stream struct {
 func (c *Client) start(ctx context.Context, cancel context.CancelCauseFunc, m mirror, first *answer, want string) *Stream {
 	s := &Stream{
 		place: m.at(), size: first.size, cancel: cancel, done: make(chan struct{}),
-		feed: &feed{out: make(chan piece, inFlight), sum: sha256.New()},
+		feed: &feed{out: make(chan piece, arriving), sum: sha256.New()},
 	}
 	go s.watch(ctx, c.log)
 	go func() {

@@ -65,7 +65,7 @@ func TestWithoutADeadlineAnHourIsAllowed(t *testing.T) {
 func TestCloseEndsAStreamAnywhere(t *testing.T) {
 	for name, handler := range map[string]http.Handler{
 		"in ranges": object(payload(40 << 20)), "in one body": noRanges(object(payload(40 << 20))),
-		"in a stall": hang(object(payload(40<<20)), 1<<20),
+		"in a stall": hang(object(payload(40<<20)), 3<<18),
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, time.Hour, func(t *testing.T, ctx context.Context) {

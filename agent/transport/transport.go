@@ -27,12 +27,12 @@ const (
 	TLSTimeout     = 10 * time.Second // for the handshake after that
 	HeaderTimeout  = 30 * time.Second // from the request sent to the first header
 	MaxRedirects   = 5
-	Connections    = 8 // kept open per server
+	Connections    = 16 // kept open per server
 
 	maxHeaderBytes = 64 << 10
 	maxCAFile      = 4 << 20
 	maxText        = 300
-	readBuffer     = 64 << 10
+	readBuffer     = 16 << 10 // for headers: a body goes past it
 )
 
 // New returns a transport for HTTP/1.1 over TLS 1.2 or later: certificates are
