@@ -102,7 +102,7 @@ func (b *bench) url(link string, s *sealed, file string) string {
 }
 
 // program returns the path of one of the programs under test.
-func (b *bench) program(name string) string { return filepath.Join(b.bin, name) }
+func (b *bench) program(name string) string { return filepath.Join(b.slow.dir, name) }
 
 // sh runs a pipeline as a user would have it in a script, in the folder dir.
 func (b *bench) sh(ctx context.Context, dir, script string) (*os.ProcessState, error) {
