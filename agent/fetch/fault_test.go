@@ -160,6 +160,10 @@ func TestTroubleThatPassesIsWaitedOut(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		})), within: 2 * time.Minute},
+		"a range only at first":        {hosts: one(nth(plain, only(1), whole)), within: time.Second},
+		"ranges only for a while":      {hosts: one(nth(plain, upTo(4), whole)), within: time.Second},
+		"no ranges any more, and cut":  {hosts: one(nth(nth(plain, upTo(3), whole), only(8), cut(plain, 3<<20)))},
+		"one range of many is ignored": {hosts: one(nth(whole, only(3), plain.ServeHTTP)), within: time.Second},
 		"one name of two unknown": {
 			hosts: map[string]http.Handler{"mirror.example": whole},
 			urls:  []string{"http://gone.invalid/web.bundle", mirrorURL}, within: 5 * time.Second,
@@ -327,6 +331,10 @@ func TestTroubleThatStaysIsNamed(t *testing.T) {
 		"another file after a break without ranges": {
 			handler: nth(noRanges(version(payload(9 << 20)[1:], `"v2"`)), only(1), cut(noRanges(whole), 4<<20)),
 			kind:    fetch.Changed, text: "beginning", before: time.Minute, bytes: 4 << 20,
+		},
+		"another file in the place of a range": {
+			handler: nth(noRanges(version(payload(9 << 20)[1:], `"v2"`)), only(1), whole),
+			kind:    fetch.Changed, before: time.Second, bytes: len(data),
 		},
 		"a shorter file after a break without ranges": {
 			handler: nth(noRanges(version(data[:1000], `"v2"`)), only(1), cut(noRanges(whole), 4<<20)),

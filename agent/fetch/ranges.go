@@ -33,7 +33,8 @@ func (b *block) grow(n int) {
 	}
 }
 
-// ranges puts the file from several requests at a time. Each range is asked for
+// ranges puts the file from several requests at a time, or its beginning and
+// errRangeIgnored where the server gives no ranges any more. Each range is asked for
 // again on its own. There are more requests than buffers: those that are next wait
 // with their first bytes at hand for the buffer of one that is done, so that no
 // time goes by between a request and its answer. Buffers are given out in the
@@ -63,7 +64,7 @@ func (r *remote) ranges(parent context.Context, first *answer, f *feed) error {
 		return nil
 	})
 	group.Go(func() error { grant(ctx, waiting, free); return nil })
-	group.Go(func() error { forward(ctx, order, f, free); return nil })
+	group.Go(func() error { forward(parent, ctx, order, f, free); return nil })
 	err := group.Wait()
 	if err == nil && parent.Err() != nil {
 		return r.ended(parent, nil)
@@ -87,7 +88,8 @@ func grant(ctx context.Context, waiting <-chan *block, free <-chan []byte) {
 }
 
 // forward puts the blocks in order, each as far as it has arrived, until ctx ends.
-func forward(ctx context.Context, order <-chan *block, f *feed, free chan<- []byte) {
+// What it has begun to put it puts: after a range that is none, plain goes on there.
+func forward(parent, ctx context.Context, order <-chan *block, f *feed, free chan<- []byte) {
 	for b := range order {
 		for done, size := 0, int(b.span.length()); done < size; {
 			now := int(b.filled.Load())
@@ -103,7 +105,7 @@ func forward(ctx context.Context, order <-chan *block, f *feed, free chan<- []by
 			if now == size {
 				p.whole, p.free = b.buffer[:cap(b.buffer)], free
 			}
-			if f.put(ctx, p) != nil {
+			if f.put(parent, p) != nil {
 				return
 			}
 			done = now
@@ -122,6 +124,9 @@ func (r *remote) fill(ctx context.Context, b *block, first, cur *answer) error {
 		}
 		if b.buffer == nil && ctx.Err() != nil {
 			return nil //nolint:nilerr // it was not its turn yet: what ended ctx is told by another
+		}
+		if errors.Is(err, errRangeIgnored) {
+			return err
 		}
 		if b.filled.Load() > before {
 			tries.failures = 0

@@ -154,34 +154,42 @@ func (r *remote) get(ctx context.Context, s span, set func(http.Header)) (*http.
 }
 
 func (r *remote) pump(ctx context.Context, first *answer, f *feed) error {
-	if first.more {
-		return r.ranges(ctx, first, f)
+	if !first.more {
+		return r.plain(ctx, first, first, f)
 	}
-	return r.plain(ctx, first, f)
+	err := r.ranges(ctx, first, f)
+	if errors.Is(err, errRangeIgnored) && ctx.Err() == nil {
+		return r.plain(ctx, first, nil, f)
+	}
+	return err
 }
 
-// plain puts the file from one connection after the other.
-func (r *remote) plain(ctx context.Context, first *answer, f *feed) error {
+// plain puts what is missing of first's file from one connection after the other,
+// the first of which is cur, or still to be made.
+func (r *remote) plain(ctx context.Context, first, cur *answer, f *feed) error {
 	var (
 		tries patience
 		free  = buffers(plainBuffers)
-		cur   = first
+		err   error
 	)
 	for {
 		before := f.count.Load()
-		err := f.drain(ctx, cur.body, cur.size, free)
-		_ = cur.body.Close()
-		if err == nil {
-			return nil
+		if cur == nil {
+			cur, err = r.resume(ctx, first, f)
+		}
+		if cur != nil {
+			err = f.drain(ctx, cur.body, cur.size, free)
+			_ = cur.body.Close()
+			cur = nil
+			if err == nil {
+				return nil
+			}
 		}
 		if f.count.Load() > before {
 			tries.failures = 0
 		}
-		for cur = nil; cur == nil; {
-			if err := tries.again(ctx, r.wrap(err)); err != nil {
-				return err
-			}
-			cur, err = r.resume(ctx, first, f)
+		if err := tries.again(ctx, r.wrap(err)); err != nil {
+			return err
 		}
 	}
 }
