@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,7 +38,7 @@ type machine struct {
 	nspawn *exec.Cmd
 	down   chan struct{} // closed when nspawn has ended
 	leader int           // its first process, as numbered here
-	proxy  *http.Server
+	world  world
 }
 
 // newMachine lays a machine over the root folder lower, not yet booted. The
@@ -192,7 +190,7 @@ func (m *machine) boot(ctx context.Context) error {
 			return fmt.Errorf("the machine was not up after %v: %w: %s", bootPatience, context.Cause(ctx), m.consoleTail())
 		}
 	}
-	return m.serve()
+	return m.world.open(m.leader)
 }
 
 // up looks for the machine's first process, and asks it whether it is up.
@@ -255,17 +253,6 @@ func (m *machine) consoleTail() string {
 	return lastLines(string(text), 15)
 }
 
-// serve opens the proxy on the machine's loopback interface.
-func (m *machine) serve() error {
-	listener, err := listenIn(m.leader, proxyAddress)
-	if err != nil {
-		return fmt.Errorf("open the proxy inside the machine: %w", err)
-	}
-	m.proxy = &http.Server{Handler: newProxy(m.debs), ReadHeaderTimeout: 10 * time.Second}
-	go func(s *http.Server, l net.Listener) { _ = s.Serve(l) }(m.proxy, listener)
-	return nil
-}
-
 // again waits until a machine that asked for a reboot is down, and boots it.
 func (m *machine) again(ctx context.Context) error {
 	select {
@@ -275,7 +262,7 @@ func (m *machine) again(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	_ = m.proxy.Close()
+	m.world.close()
 	if code := m.nspawn.ProcessState.ExitCode(); code != rebooted {
 		return fmt.Errorf("the machine went down with code %d: %s", code, m.consoleTail())
 	}
@@ -287,9 +274,7 @@ func (m *machine) again(ctx context.Context) error {
 // they mounted. Nothing of it is kept, so nothing need be put in order.
 func (m *machine) remove() error {
 	var problems []error
-	if m.proxy != nil {
-		_ = m.proxy.Close()
-	}
+	m.world.close()
 	if m.nspawn != nil {
 		if m.leader != 0 {
 			_ = syscall.Kill(m.leader, syscall.SIGKILL)

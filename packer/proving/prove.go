@@ -43,13 +43,18 @@ func prove(ctx context.Context, m *machine, o Options, result *Result) error {
 	if err != nil {
 		return err
 	}
-	first, said, err := m.agent(ctx, "run", "--userdata", userdataPath)
+	first, said, err := m.agent(ctx, "run")
 	if err != nil {
 		return err
 	}
 	after, err := m.used()
 	if err != nil {
 		return err
+	}
+	if o.Timeline != "" {
+		if err := m.drawTimeline(ctx, o.Timeline); err != nil {
+			return err
+		}
 	}
 	result.Disk = after - before
 	for _, one := range first.Modules {
@@ -63,7 +68,7 @@ func prove(ctx context.Context, m *machine, o Options, result *Result) error {
 		return err
 	}
 	offsets := m.logSizes(result.Modules)
-	second, said, err := m.agent(ctx, "run", "--force", "--userdata", userdataPath)
+	second, said, err := m.agent(ctx, "run", "--force")
 	if err != nil {
 		return err
 	}
@@ -106,7 +111,7 @@ func (r *Result) judge() {
 // returns its record and what it said.
 func (m *machine) agent(ctx context.Context, args ...string) (run, string, error) {
 	for range maxReboots {
-		out, err := m.enter(ctx, append([]string{agentPath}, args...)...).CombinedOutput()
+		out, err := m.agentCommand(ctx, args...).CombinedOutput()
 		var exit *exec.ExitError
 		switch {
 		case ctx.Err() != nil:
@@ -128,14 +133,14 @@ func (m *machine) agent(ctx context.Context, args ...string) (run, string, error
 		if err := m.again(ctx); err != nil {
 			return run{}, "", err
 		}
-		args = []string{"run", "--userdata", userdataPath} // it goes on
+		args = []string{"run"} // it goes on
 	}
 	return run{}, "", errors.New("the machine was rebooted again and again")
 }
 
 // check asks startup-agent check.
 func (m *machine) check(ctx context.Context, result *Result) error {
-	out, err := m.enter(ctx, agentPath, "check", "--json").Output()
+	out, err := m.agentCommand(ctx, "check", "--json").Output()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return fmt.Errorf("run startup-agent check: %w", err)

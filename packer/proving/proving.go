@@ -3,8 +3,10 @@
 // agent runs it, checks it, and runs it again to see that nothing changes.
 //
 // The machine has a network of its own with nothing in it but a loopback
-// interface and, on that, a proxy to the package servers. Neither this
-// machine's loopback nor any instance metadata service can be reached from it.
+// interface and, on that, what an instance finds: the bundle behind a URL, a
+// stand-in for instance metadata that names it, and a proxy to the package
+// servers. Neither this machine's loopback nor any real metadata service can be
+// reached from it.
 package proving
 
 import (
@@ -29,8 +31,10 @@ type Options struct {
 	Image   string                   // the root folder of another system, left as it is
 	Agent   string                   // a static agent program; empty: startup-agent beside this program, else in PATH
 	Keep    bool                     // leave the machine up until ctx ends
-	Version string
-	Stderr  io.Writer // what is done, and the logs of what failed
+	// Timeline is a file for the picture of the first run; empty: none.
+	Timeline string
+	Version  string
+	Stderr   io.Writer // what is done, and the logs of what failed
 }
 
 // The results of a proof.
@@ -66,8 +70,8 @@ type Module struct {
 // Run proves one source:
 //
 //  1. see that this machine can, and read what the modules need of theirs
-//  2. pack, and put bundle, userdata and agent on a fresh machine
-//  3. boot it
+//  2. pack, and put the agent on a fresh machine
+//  3. boot it, with the bundle, metadata and packages within reach
 //  4. startup-agent run, check, run --force
 //  5. read the record and the logs: every start and check good, no change the
 //     second time

@@ -18,9 +18,6 @@ import (
 	"time"
 )
 
-// proxyAddress is where the machine finds the proxy: its own loopback.
-const proxyAddress = "127.0.0.1:3142"
-
 // proxyEnv tells modules of the proxy. apt, dnf, curl and Go read it.
 func proxyEnv() map[string]string {
 	return map[string]string{

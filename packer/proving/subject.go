@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"startup-bundle/internal/document"
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/secret"
 	"startup-bundle/packer"
@@ -67,14 +66,7 @@ func readPersonality(o Options, path string) (subject, error) {
 	return s, nil
 }
 
-// Where things lie on the machine.
-const (
-	agentPath    = "/usr/bin/startup-agent"
-	userdataPath = "/var/tmp/startup-test/userdata"
-	bundlePath   = "/var/tmp/startup-test/bundle"
-)
-
-// furnish packs the subject and puts bundle, userdata and agent on the machine.
+// furnish packs the subject for the machine, and puts the agent on it.
 func (o Options) furnish(ctx context.Context, m *machine, s subject) error {
 	program, err := findAgent(o.Agent)
 	if err != nil {
@@ -93,11 +85,8 @@ func (o Options) furnish(ctx context.Context, m *machine, s subject) error {
 		}
 	}
 	key := filepath.Join(m.dir, "key")
-	if err := os.MkdirAll(filepath.Dir(m.path(bundlePath)), 0o700); err != nil {
-		return err
-	}
 	packed, err := packer.Pack(ctx, packer.Options{
-		Source: from, Modules: modules, Output: m.path(bundlePath), Seal: packer.Seal{KeyOut: key}, Version: o.Version,
+		Source: from, Modules: modules, Output: m.bundleFile(), Seal: packer.Seal{KeyOut: key}, Version: o.Version,
 	})
 	if err != nil {
 		return err
@@ -106,14 +95,7 @@ func (o Options) furnish(ctx context.Context, m *machine, s subject) error {
 	if err != nil {
 		return err
 	}
-	userdata, err := packer.Userdata(document.Document{
-		URLs: []string{"file://" + bundlePath}, Key: secretKey, SHA256: packed.SHA256,
-		OnFailure: document.Continue, Env: proxyEnv(),
-	})
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(m.path(userdataPath), userdata, 0o600)
+	return m.surround(packed, secretKey)
 }
 
 // write makes the personality of one module and returns its file. JSON is YAML.

@@ -31,8 +31,9 @@ func (p *program) moduleTestCommand(modules *string) *cobra.Command {
 		Long: `Test tries each module named, all modules of a personality together, or without
 arguments each module of the collection. It boots a container with a systemd of
 its own (systemd-nspawn, over a root that mmdebstrap makes once), runs the real
-agent in it, then startup-agent check, then the agent again with --force: the
-second time nothing may change. What a module needs to be tested is in its
+agent in it as an instance does, from userdata with a URL and a key, then
+startup-agent check, then the agent again with --force: the second time nothing
+may change. What a module needs to be tested is in its
 folder in test.yaml. Nothing of the machine is left afterwards.
 
 It needs root on Linux, and says what else is missing. The exit code is 1 when a
@@ -43,6 +44,7 @@ module failed, or when it cannot be tried here.`,
 	f.StringSliceVar(&t.bases, "base", []string{"debian12"}, "the `SYSTEM` to boot: "+strings.Join(proving.Bases(), ", ")+"; may be given again")
 	f.StringArrayVar(&t.given, "option", nil, "set an option of the module, as `NAME=VALUE`")
 	f.StringVar(&t.Image, "image", "", "boot a copy of this root `DIR` instead of a base")
+	f.StringVar(&t.Timeline, "timeline", "", "write the picture of the first run to this `FILE`")
 	f.BoolVar(&t.Keep, "keep", false, "leave the machine up until Ctrl-C, and say how to look inside")
 	f.StringVar(&t.Agent, "agent", "", "the agent `PROGRAM`, a static one (default: startup-agent beside this program)")
 	f.BoolVar(&t.skipHere, "skip-unable", false, "where this machine cannot boot another, say so and exit with 0")
@@ -58,6 +60,9 @@ func (p *program) moduleTest(c *cobra.Command, modules string, t moduleTest, arg
 	}
 	if len(t.given) > 0 && len(sources) != 1 {
 		return errors.New("--option is for one module: name it")
+	}
+	if t.Timeline != "" && len(sources)*len(t.bases) != 1 {
+		return errors.New("--timeline is of one module or personality on one system: name them")
 	}
 	if t.Given, err = parseOptions(t.given); err != nil {
 		return err
