@@ -1,0 +1,80 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+)
+
+// explain says what went wrong between us and the registry of ref, what to do
+// about it, and no secret.
+func (c *Client) explain(verb string, ref reference, err error) error {
+	return c.secrets.scrub(fmt.Errorf("%s %s: %w", verb, ref, advise(ref, err)))
+}
+
+func advise(ref reference, err error) error {
+	var (
+		answer *errcode.ErrorResponse
+		wire   *url.Error
+	)
+	login := ref.Registry
+	switch {
+	case errors.Is(err, errdef.ErrNotFound):
+		return fmt.Errorf("%w: check the repository and the tag (a registry may also hide what it does not let you read)", ErrNotFound)
+	case errors.Is(err, auth.ErrBasicCredentialNotFound):
+		return fmt.Errorf("%s wants a login and there are no credentials for it: docker login %s", ref.Registry, login)
+	case errors.As(err, &answer):
+		return adviseAnswer(ref, answer)
+	case errors.As(err, &wire):
+		err = wire.Err // its own text has the whole URL
+		if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+			return fmt.Errorf("%s speaks no https: --plain-http allows http", ref.Registry)
+		}
+		return fmt.Errorf("%s cannot be reached: %w: check the host and the network", ref.Registry, err)
+	}
+	return err
+}
+
+func adviseAnswer(ref reference, answer *errcode.ErrorResponse) error {
+	said := http.StatusText(answer.StatusCode)
+	if len(answer.Errors) > 0 {
+		said = short(answer.Errors.Error())
+	}
+	status := fmt.Sprintf("%s answers %d (%s)", ref.Registry, answer.StatusCode, said)
+	switch answer.StatusCode {
+	case http.StatusUnauthorized:
+		return fmt.Errorf("%s: docker login %s, with an account that may use %s", status, ref.Registry, ref.Repository)
+	case http.StatusForbidden:
+		return fmt.Errorf("%s: the account may not do this in %s; some registries also want the repository made first", status, ref.Repository)
+	case http.StatusNotFound:
+		return fmt.Errorf("%w: %s: check the repository; some registries want it made first", ErrNotFound, status)
+	}
+	return errors.New(status)
+}
+
+// short bounds what a stranger may add to a message of ours.
+func short(text string) string {
+	const most = 300
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}
+
+// notThere reports whether a registry answered that it has no such repository or tag.
+func notThere(err error) bool {
+	var answer *errcode.ErrorResponse
+	return errors.Is(err, errdef.ErrNotFound) || (errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound)
+}
