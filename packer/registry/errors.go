@@ -15,30 +15,44 @@ import (
 // explain says what went wrong between us and the registry of ref, what to do
 // about it, and no secret.
 func (c *Client) explain(verb string, ref reference, err error) error {
-	return c.secrets.scrub(fmt.Errorf("%s %s: %w", verb, ref, advise(ref, err)))
+	cause, advice := advise(ref, err)
+	if cause == nil {
+		return c.secrets.scrub(fmt.Errorf("%s %s: %w", verb, ref, err))
+	}
+	text := strings.Replace(err.Error(), cause.Error(), advice.Error(), 1)
+	return c.secrets.scrub(&explained{fmt.Sprintf("%s %s: %s", verb, ref, text), []error{advice, err}})
 }
 
-func advise(ref reference, err error) error {
+// explained is an error with a text of our own.
+type explained struct {
+	text string
+	errs []error
+}
+
+func (e *explained) Error() string   { return e.text }
+func (e *explained) Unwrap() []error { return e.errs }
+
+// advise finds the part of err that a library wrote, and says it better; nil where
+// there is none.
+func advise(ref reference, err error) (cause, advice error) {
 	var (
 		answer *errcode.ErrorResponse
 		wire   *url.Error
 	)
-	login := ref.Registry
 	switch {
-	case errors.Is(err, errdef.ErrNotFound):
-		return fmt.Errorf("%w: check the repository and the tag (a registry may also hide what it does not let you read)", ErrNotFound)
-	case errors.Is(err, auth.ErrBasicCredentialNotFound):
-		return fmt.Errorf("%s wants a login and there are no credentials for it: docker login %s", ref.Registry, login)
 	case errors.As(err, &answer):
-		return adviseAnswer(ref, answer)
-	case errors.As(err, &wire):
-		err = wire.Err // its own text has the whole URL
-		if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
-			return fmt.Errorf("%s speaks no https: --plain-http allows http", ref.Registry)
+		return answer, adviseAnswer(ref, answer)
+	case errors.Is(err, errdef.ErrNotFound):
+		return err, fmt.Errorf("%w: check the repository and the tag (a registry may also hide what it does not let you read)", ErrNotFound)
+	case errors.Is(err, auth.ErrBasicCredentialNotFound):
+		return err, fmt.Errorf("%s wants a login and there are no credentials for it: docker login %s", ref.Registry, ref.Registry)
+	case errors.As(err, &wire): // its own text has the whole URL
+		if strings.Contains(wire.Err.Error(), "server gave HTTP response to HTTPS client") {
+			return wire, fmt.Errorf("%s speaks no https: --plain-http allows http", ref.Registry)
 		}
-		return fmt.Errorf("%s cannot be reached: %w: check the host and the network", ref.Registry, err)
+		return wire, fmt.Errorf("%s cannot be reached: %w: check the host and the network", ref.Registry, wire.Err)
 	}
-	return err
+	return nil, nil
 }
 
 func adviseAnswer(ref reference, answer *errcode.ErrorResponse) error {

@@ -16,6 +16,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/module"
 )
 
 // Pull fetches the module that ref names by digest, oci://HOST/REPOSITORY@sha256:…,
@@ -72,27 +73,44 @@ func (c *Client) pull(ctx context.Context, r reference, a *artifact, dest string
 	if err := bundle.UnpackModule(ctx, layer, dir, c.opts.Limits); err != nil {
 		return err
 	}
-	if err := checkTree(dir, a); err != nil {
+	if err := check(dir, a); err != nil {
 		return err
 	}
 	return os.Rename(dir, dest)
 }
 
-func checkTree(dir string, a *artifact) error {
-	if a.TreeDigest == "" {
-		return nil
-	}
+// check compares an unpacked folder with what the manifest says of it: somebody may
+// have put a manifest together that shows one module and carries another.
+func check(dir string, a *artifact) error {
 	tree, err := bundle.Scan(dir)
 	if err != nil {
 		return err
 	}
-	return compare("tree", digest.Digest(a.TreeDigest), digest.Digest(tree.Digest()))
+	if a.TreeDigest != "" {
+		if err := compare("tree", digest.Digest(a.TreeDigest), digest.Digest(tree.Digest())); err != nil {
+			return err
+		}
+	}
+	f, err := os.Open(filepath.Join(dir, module.SpecFile))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotModule, err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, module.MaxSpec+1))
+	if err != nil {
+		return err
+	}
+	if err := compare(module.SpecFile, a.config.Digest, digest.FromBytes(text)); err != nil {
+		return err
+	}
+	_, err = parseSpec(a, text)
+	return err
 }
 
 // download fetches a blob into f, which is then at its beginning, and compares it
 // with its size and digest. A connection that breaks half-way is tried again.
 func (c *Client) download(ctx context.Context, r reference, d ocispec.Descriptor, f *os.File) error {
-	const tries, wait = 3, 250 * time.Millisecond
+	const tries, wait = 3, 100 * time.Millisecond
 	for try := 1; ; try++ {
 		err := c.downloadOnce(ctx, r, d, f)
 		var broke *brokenError

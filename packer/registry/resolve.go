@@ -86,7 +86,17 @@ func (c *Client) spec(ctx context.Context, r reference, a *artifact) (module.Spe
 	if err != nil {
 		return module.Spec{}, err
 	}
-	return module.ParseSpec(text)
+	return parseSpec(a, text)
+}
+
+// parseSpec reads the module.yaml of a, which must say the version that it is
+// published as.
+func parseSpec(a *artifact, text []byte) (module.Spec, error) {
+	spec, err := module.ParseSpec(text)
+	if err == nil && spec.Version != a.Version {
+		err = fmt.Errorf("%w: it is published as version %q and its %s says %q", ErrMismatch, a.Version, module.SpecFile, spec.Version)
+	}
+	return spec, err
 }
 
 // small fetches a blob that fits in memory: its size was looked at.

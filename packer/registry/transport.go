@@ -21,6 +21,9 @@ const (
 	headerTimeout  = time.Minute      // from the request sent to the first header: some store a blob first
 	maxRedirects   = 5
 	maxHeaderBytes = 64 << 10
+	maxRetries     = 5
+	minWait        = 200 * time.Millisecond
+	maxWait        = 3 * time.Second // also where a registry asks for more
 )
 
 // newHTTPClient returns a client with a limit on every wait. A request that met a
@@ -38,8 +41,20 @@ func newHTTPClient(stall time.Duration, known *secrets) *http.Client {
 		DisableCompression:     true, // sizes and digests are of the bytes as sent
 	}
 	return &http.Client{
-		Transport:     &watchful{next: retry.NewTransport(base), stall: stall, known: known},
+		Transport:     &watchful{next: &retry.Transport{Base: base, Policy: retryPolicy}, stall: stall, known: known},
 		CheckRedirect: checkRedirect,
+	}
+}
+
+func retryPolicy() retry.Policy {
+	return &retry.GenericPolicy{
+		Retryable: func(resp *http.Response, err error) (bool, error) {
+			if errors.Is(err, io.EOF) { // closed before an answer
+				return true, nil
+			}
+			return retry.DefaultPredicate(resp, err)
+		},
+		Backoff: retry.DefaultBackoff, MinWait: minWait, MaxWait: maxWait, MaxRetry: maxRetries,
 	}
 }
 
