@@ -19,19 +19,19 @@ import (
 // server is a registry in memory. around, if not nil, stands before it.
 type server struct {
 	host   string // HOST:PORT
+	next   http.Handler
 	around func(next http.Handler, w http.ResponseWriter, r *http.Request)
 }
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{}
-	next := memory.New(memory.Logger(log.New(io.Discard, "", 0)))
+	s := &server{next: memory.New(memory.Logger(log.New(io.Discard, "", 0)))}
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.around != nil {
-			s.around(next, w, r)
+			s.around(s.next, w, r)
 			return
 		}
-		next.ServeHTTP(w, r)
+		s.next.ServeHTTP(w, r)
 	}))
 	t.Cleanup(h.Close)
 	s.host = strings.TrimPrefix(h.URL, "http://")
