@@ -185,7 +185,7 @@ func (p *publication) run(ctx context.Context) (*Published, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := &Published{Descriptor: made.Descriptor, DryRun: p.dryRun, Uploaded: true}
+	result := &Published{Descriptor: made.Descriptor, Tags: []string{}, DryRun: p.dryRun, Uploaded: true}
 	if p.ref.name() != p.module.name {
 		result.Warnings = append(result.Warnings, fmt.Sprintf("the repository %s ends in %s and the module is called %s: a personality that names it gets a module %s",
 			p.ref.Repository, p.ref.name(), p.module.name, p.module.name))

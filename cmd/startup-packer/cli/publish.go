@@ -77,15 +77,13 @@ func (p *program) lintToPublish(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	errors := 0
+	refused := false
 	for _, f := range found {
 		fmt.Fprintf(p.stderr, "%s: %s: %s\n", f.Path, f.Level, f.Problem)
-		if f.Level == packer.LevelError {
-			errors++
-		}
+		refused = refused || f.Level == packer.LevelError
 	}
-	if errors > 0 {
-		return fmt.Errorf("%s is not published: lint finds %d errors, above: mend them first", dir, errors)
+	if refused {
+		return fmt.Errorf("%s is not published: mend the errors above first", dir)
 	}
 	return nil
 }
