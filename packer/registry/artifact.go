@@ -147,7 +147,7 @@ func (a *artifact) check() error {
 // foreign says what a manifest is that is not a module's of this version.
 func foreign(mediaType, artifactType, configType string, index bool) error {
 	const docker = "application/vnd.docker.distribution.manifest."
-	kind := ""
+	var kind string
 	switch {
 	case artifactType == ArtifactType:
 		return nil

@@ -26,7 +26,7 @@ func dockerCredentials(known *secrets) auth.CredentialFunc {
 	return func(ctx context.Context, host string) (auth.Credential, error) {
 		store, err := load()
 		if err != nil {
-			return auth.EmptyCredential, errors.New("docker's config.json (in $DOCKER_CONFIG, or ~/.docker) cannot be read as JSON: mend it, or log in anew with docker login")
+			return auth.EmptyCredential, errors.New("docker's config.json (in $DOCKER_CONFIG, or ~/.docker) cannot be read, or is no JSON: mend it, or log in anew with docker login")
 		}
 		found, err := credentials.Credential(store)(ctx, host)
 		if ctx.Err() != nil {
@@ -72,19 +72,19 @@ func (s *secrets) noteHeader(header string) {
 // redirects to is signed there.
 const query = `(https?://[^\s"?]*)\?[^\s"]*`
 
-// scrub returns err with a text that holds no secret.
-func (s *secrets) scrub(err error) error {
-	if err == nil {
-		return nil
-	}
-	text := regexp.MustCompile(query).ReplaceAllString(err.Error(), "$1")
+// clean returns a text without secrets, and without what moves a terminal's cursor.
+func (s *secrets) clean(text string) string {
+	text = regexp.MustCompile(query).ReplaceAllString(text, "$1")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range s.words {
 		text = strings.ReplaceAll(text, w, secret.Redacted)
 	}
-	return &scrubbed{text, err}
+	return printable(text)
 }
+
+// scrub returns err with a text that is clean.
+func (s *secrets) scrub(err error) error { return &scrubbed{s.clean(err.Error()), err} }
 
 // scrubbed is an error without its secrets.
 type scrubbed struct {

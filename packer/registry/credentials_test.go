@@ -36,7 +36,7 @@ func refuse(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusUnauthorized)
 	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []any{map[string]any{
-		"code": "UNAUTHORIZED", "message": "no entry with " + given + " in " + r.Header.Get("Authorization"),
+		"code": "UNAUTHORIZED", "message": strings.Repeat("long ", 50) + "\x1b[2J no entry with " + given + " in " + r.Header.Get("Authorization"),
 	}}})
 }
 
@@ -100,7 +100,7 @@ func TestCredentials(t *testing.T) {
 		"another host's":              {config: auths("registry.example", user, password), fails: []string{"docker login HOST"}},
 		"a wrong password":            {config: auths("HOST", user, "wrong-and-secret"), fails: []string{"docker login HOST", "401"}},
 		"an entry that is broken":     {config: `{"auths": {"HOST": {"auth": "` + base64.StdEncoding.EncodeToString([]byte("wrong-and-secret")) + `"}}}`, fails: []string{"the credentials for HOST", "docker login HOST"}},
-		"a config.json that is none":  {config: `wrong-and-secret`, fails: []string{"cannot be read as JSON"}},
+		"a config.json that is none":  {config: `wrong-and-secret`, fails: []string{"is no JSON"}},
 		"a helper that fails":         {config: `{"credsStore": "test"}`, helper: "echo wrong-and-secret; exit 1\n", fails: []string{"the credentials for HOST", "docker-credential-NAME get"}},
 		"a helper that knows nothing": {config: `{"credsStore": "test"}`, helper: "echo credentials not found in native keychain; exit 1\n", fails: []string{"docker login HOST"}},
 		"a helper that is not there":  {config: `{"credsStore": "nowhere"}`, fails: []string{"the credentials for HOST"}},
@@ -150,7 +150,10 @@ func TestCredentials(t *testing.T) {
 
 func wantNoSecret(t *testing.T, err error) {
 	t.Helper()
-	for _, given := range []string{password, token, "wrong-and-secret"} {
+	if strings.ContainsRune(err.Error(), 0x1b) {
+		t.Errorf("the error can move the cursor: %q", err)
+	}
+	for _, given := range []string{password, token, "wrong-and-secret", "wrong-and"} {
 		for _, form := range []string{given, base64.StdEncoding.EncodeToString([]byte(user + ":" + given)), base64.StdEncoding.EncodeToString([]byte(given))} {
 			if strings.Contains(err.Error(), form) {
 				t.Errorf("the error repeats %q:\n%v", form, err)

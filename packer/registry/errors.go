@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -15,7 +16,7 @@ import (
 // explain says what went wrong between us and the registry of ref, what to do
 // about it, and no secret.
 func (c *Client) explain(verb string, ref reference, err error) error {
-	cause, advice := advise(ref, err)
+	cause, advice := c.advise(ref, err)
 	if cause == nil {
 		return c.secrets.scrub(fmt.Errorf("%s %s: %w", verb, ref, err))
 	}
@@ -34,14 +35,14 @@ func (e *explained) Unwrap() []error { return e.errs }
 
 // advise finds the part of err that a library wrote, and says it better; nil where
 // there is none.
-func advise(ref reference, err error) (cause, advice error) {
+func (c *Client) advise(ref reference, err error) (cause, advice error) {
 	var (
 		answer *errcode.ErrorResponse
 		wire   *url.Error
 	)
 	switch {
 	case errors.As(err, &answer):
-		return answer, adviseAnswer(ref, answer)
+		return answer, c.adviseAnswer(ref, answer)
 	case errors.Is(err, errdef.ErrNotFound):
 		return err, fmt.Errorf("%w: check the repository and the tag (a registry may also hide what it does not let you read)", ErrNotFound)
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
@@ -55,10 +56,10 @@ func advise(ref reference, err error) (cause, advice error) {
 	return nil, nil
 }
 
-func adviseAnswer(ref reference, answer *errcode.ErrorResponse) error {
+func (c *Client) adviseAnswer(ref reference, answer *errcode.ErrorResponse) error {
 	said := http.StatusText(answer.StatusCode)
 	if len(answer.Errors) > 0 {
-		said = short(answer.Errors.Error())
+		said = short(c.secrets.clean(answer.Errors.Error())) // in this order: half a secret is not recognised
 	}
 	status := fmt.Sprintf("%s answers %d (%s)", ref.Registry, answer.StatusCode, said)
 	switch answer.StatusCode {
@@ -72,19 +73,24 @@ func adviseAnswer(ref reference, answer *errcode.ErrorResponse) error {
 	return errors.New(status)
 }
 
-// short bounds what a stranger may add to a message of ours.
+// short bounds what a stranger may add to a message of ours, on one line.
 func short(text string) string {
 	const most = 300
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, text)
+	text = strings.Join(strings.Fields(printable(text)), " ")
 	if len(text) > most {
 		return strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
+}
+
+// printable takes out what moves a terminal's cursor; the ends of lines stay.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // notThere reports whether a registry answered that it has no such repository or tag.

@@ -235,7 +235,7 @@ func (p *publication) there(ctx context.Context) (*artifact, []byte, error) {
 	}
 	a, err := readManifest(r, d, text)
 	if err != nil && !p.isVersion() {
-		return nil, nil, nil //nolint:nilerr // a tag that may be moved
+		return nil, nil, nil // a tag that may be moved
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("its tag %s is taken by %s, which is %w", p.tag, d, err)
