@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -153,9 +154,9 @@ func wantNoSecret(t *testing.T, err error) {
 	if strings.ContainsRune(err.Error(), 0x1b) {
 		t.Errorf("the error can move the cursor: %q", err)
 	}
-	for _, given := range []string{password, token, "wrong-and-secret", "wrong-and"} {
+	for _, given := range []string{password, token, "wrong-and-secret"} {
 		for _, form := range []string{given, base64.StdEncoding.EncodeToString([]byte(user + ":" + given)), base64.StdEncoding.EncodeToString([]byte(given))} {
-			if strings.Contains(err.Error(), form) {
+			if strings.Contains(err.Error(), form[:min(len(form), 9)]) { // a part is too much
 				t.Errorf("the error repeats %q:\n%v", form, err)
 			}
 		}
@@ -171,13 +172,17 @@ func TestRedirectsToStorage(t *testing.T) {
 	p := publish(t, newModule(t, "1.0.0"), s.ref("team/hello"))
 	storage := newServer(t)
 	login(t, auths(s.host, user, password))
-	broken := true
+	broken, short := true, false
 	storage.around = func(_ http.Handler, w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "" {
 			t.Error("the storage was given credentials")
 		}
 		if broken {
 			http.Error(w, "", http.StatusForbidden)
+			return
+		}
+		if short {
+			_, _ = io.WriteString(w, "short")
 			return
 		}
 		r.URL.RawQuery = ""
@@ -191,16 +196,37 @@ func TestRedirectsToStorage(t *testing.T) {
 		wantBasic(next, w, r)
 	}
 	parent := t.TempDir()
-	err := registry.New(registry.Options{}).Pull(t.Context(), p.Ref, filepath.Join(parent, "hello"))
-	wantError(t, err, "403")
-	if strings.Contains(err.Error(), "5167a7") {
-		t.Errorf("the error repeats the signature: %v", err)
+	for _, words := range []string{"403", "mismatch Content-Length"} {
+		err := registry.New(registry.Options{}).Pull(t.Context(), p.Ref, filepath.Join(parent, "hello"))
+		wantError(t, err, words)
+		if strings.Contains(err.Error(), "5167a7") {
+			t.Errorf("the error repeats the signature: %v", err)
+		}
+		wantEmpty(t, parent)
+		broken, short = false, true
 	}
-	wantEmpty(t, parent)
-	broken = false
+	short = false
 	if err := registry.New(registry.Options{}).Pull(t.Context(), p.Ref, filepath.Join(parent, "hello")); err != nil {
 		t.Error(err)
 	}
+}
+
+// A token that the registry gave and then refuses is in no error.
+func TestATokenIsNotRepeated(t *testing.T) {
+	s := newServer(t)
+	wantBearer(t, s)
+	with := s.around
+	s.around = func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "Bearer "+token {
+			refuse(w, r)
+			return
+		}
+		with(next, w, r)
+	}
+	login(t, auths(s.host, user, password))
+	_, err := registry.New(registry.Options{}).Resolve(t.Context(), s.ref("team/hello"))
+	wantError(t, err, "401", "docker login")
+	wantNoSecret(t, err)
 }
 
 func TestARegistryThatIsNotThere(t *testing.T) {

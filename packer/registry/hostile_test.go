@@ -148,7 +148,7 @@ func TestARegistryThatTampersIsFoundOut(t *testing.T) {
 		"another manifest":                 {"/manifests/", flipLast, truth, []string{"its manifest is sha256:", "should be MANIFEST"}},
 		"another manifest, its own digest": {"/manifests/", flipLast, lie, []string{"digest mismatch", `received "sha256:`, `expecting "MANIFEST"`}},
 		"another manifest, no digest":      {"/manifests/", flipLast, absent, []string{"digest mismatch", `received "sha256:`, `expecting "MANIFEST"`}},
-		"a large manifest":                 {"/manifests/", func(b []byte) []byte { return append(b, bytes.Repeat([]byte(" "), 5<<20)...) }, truth, []string{"at most 4194304 are read"}},
+		"a large manifest":                 {"/manifests/", func(b []byte) []byte { return append(b, bytes.Repeat([]byte(" "), 5<<20)...) }, truth, []string{"its manifest is larger than the 4194304 bytes"}},
 		"a web page for a manifest":        {"/manifests/", func([]byte) []byte { return []byte("<html>log in</html>") }, truth, []string{"its manifest is sha256:", "should be MANIFEST"}},
 		"another layer":                    {"/blobs/LAYER", flipLast, truth, []string{"pull module hello from", "its layer is sha256:", "should be LAYER"}},
 		"another layer, its own digest":    {"/blobs/LAYER", flipLast, lie, []string{"pull module hello from", "LAYER", "sha256:"}},
@@ -265,6 +265,26 @@ func TestAManifestThatLiesIsFoundOut(t *testing.T) {
 			wantError(t, err, append(x.words, "pull module hello from "+ref)...)
 			wantEmpty(t, parent)
 		})
+	}
+}
+
+func TestADescriptionThatLiesIsFoundOut(t *testing.T) {
+	s := newServer(t)
+	p := publish(t, newModule(t, "1.0.0"), s.ref("hello"))
+	c := registry.New(registry.Options{})
+	_, _, err := c.Describe(t.Context(), s.lie(t, p, func(m *ocispec.Manifest) { m.Config.Size = 1 << 40 }))
+	wantError(t, err, "read the options of module hello in", "its module.yaml is larger than the 65536 bytes")
+	_, _, err = c.Describe(t.Context(), s.lie(t, p, func(m *ocispec.Manifest) {
+		m.Config = s.put(t, "hello", "", registry.ConfigType, []byte("version: 2.0.0\n"))
+	}))
+	wantError(t, err, `published as version "1.0.0"`, `says "2.0.0"`)
+	var config string
+	s.lie(t, p, func(m *ocispec.Manifest) { config = m.Config.Digest.String() })
+	s.around = tamper("/blobs/"+config, flipLast, absent)
+	_, _, err = c.Describe(t.Context(), s.ref("hello:1.0.0"))
+	wantError(t, err, "its config is sha256:", "should be "+config)
+	if !errors.Is(err, registry.ErrMismatch) {
+		t.Errorf("not ErrMismatch: %v", err)
 	}
 }
 

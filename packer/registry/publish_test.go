@@ -115,6 +115,7 @@ func TestTagsFollowTheNewestRelease(t *testing.T) {
 		{"2.0.0", "", []string{"2.0.0", "2.0", "2", "latest"}, "1.2.0 1.1.10 2.0.0"},
 		{"1.10.0", "", []string{"1.10.0", "1.10", "1"}, "1.10.0 1.1.10 2.0.0"},
 		{"1.9.0", ":edge", []string{"edge"}, "1.10.0 1.1.10 2.0.0"},
+		{"1.9.0", ":edge", nil, "1.10.0 1.1.10 2.0.0"},
 	} {
 		p := publish(t, newModule(t, step.version), s.ref(repo+step.tag))
 		if !slices.Equal(p.Tags, step.tags) {

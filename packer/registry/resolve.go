@@ -61,15 +61,12 @@ func (c *Client) manifest(ctx context.Context, r reference) (digest.Digest, []by
 		return "", nil, err
 	}
 	defer body.Close()
-	if desc.Size > MaxManifest {
-		return "", nil, tooLarge("manifest", desc.Size, MaxManifest)
-	}
 	text, err := io.ReadAll(io.LimitReader(body, MaxManifest+1))
 	switch {
 	case err != nil:
 		return "", nil, fmt.Errorf("read manifest: %w", err)
 	case len(text) > MaxManifest:
-		return "", nil, tooLarge("manifest", int64(len(text)), MaxManifest)
+		return "", nil, tooLarge("manifest", MaxManifest)
 	}
 	want := desc.Digest
 	if r.pinned() {
@@ -80,7 +77,7 @@ func (c *Client) manifest(ctx context.Context, r reference) (digest.Digest, []by
 
 func (c *Client) spec(ctx context.Context, r reference, a *artifact) (module.Spec, error) {
 	if a.config.Size > module.MaxSpec {
-		return module.Spec{}, tooLarge(module.SpecFile, a.config.Size, module.MaxSpec)
+		return module.Spec{}, tooLarge(module.SpecFile, module.MaxSpec)
 	}
 	text, err := c.small(ctx, r, a.config)
 	if err != nil {
@@ -120,6 +117,6 @@ func compare(what string, want, got digest.Digest) error {
 	return fmt.Errorf("%w: its %s is %s and should be %s: somebody changed it, or the registry is damaged", ErrMismatch, what, got, want)
 }
 
-func tooLarge(what string, size, most int64) error {
-	return fmt.Errorf("%w: its %s is of %d bytes and at most %d are read", ErrNotModule, what, size, most)
+func tooLarge(what string, most int) error {
+	return fmt.Errorf("%w: its %s is larger than the %d bytes that are read", ErrNotModule, what, most)
 }
