@@ -37,7 +37,7 @@ func refuse(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusUnauthorized)
 	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []any{map[string]any{
-		"code": "UNAUTHORIZED", "message": strings.Repeat("long ", 50) + "\x1b[2J no entry with " + given + " in " + r.Header.Get("Authorization"),
+		"code": "UNAUTHORIZED", "message": strings.Repeat("long ", 46) + "\x1b[2J no entry with " + given + " in " + r.Header.Get("Authorization"),
 	}}})
 }
 
