@@ -115,19 +115,22 @@ func readManifest(ref reference, d digest.Digest, text []byte) (*artifact, error
 		TreeDigest: m.Annotations[AnnotationTree],
 	}}
 	if title := m.Annotations[ocispec.AnnotationTitle]; title != "" {
-		if err := module.CheckName(title); err != nil {
-			return nil, fmt.Errorf("%w: its title: %w", ErrNotModule, err)
-		}
 		a.Name = title
 	}
 	if systems := m.Annotations[AnnotationOS]; systems != "" {
 		a.OS = strings.Split(short(systems), ",")
 	}
 	a.Created, _ = time.Parse(time.RFC3339, m.Annotations[ocispec.AnnotationCreated]) // absent or unreadable: zero
-	return a, a.check()
+	if err := a.check(); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 func (a *artifact) check() error {
+	if err := module.CheckName(a.Name); err != nil {
+		return fmt.Errorf("%w: its title: %w", ErrNotModule, err)
+	}
 	if a.Version != "" {
 		if _, err := module.ParseVersion(a.Version); err != nil {
 			return fmt.Errorf("%w: %w", ErrNotModule, err)
@@ -136,6 +139,9 @@ func (a *artifact) check() error {
 	for _, d := range []ocispec.Descriptor{a.config, a.layer} {
 		if d.Digest.Validate() != nil || d.Digest.Algorithm() != digest.SHA256 {
 			return fmt.Errorf("%w: its manifest names content by %.80q, which is no sha256 digest", ErrNotModule, string(d.Digest))
+		}
+		if d.Size < 0 {
+			return fmt.Errorf("%w: its manifest says that %s is of %d bytes", ErrNotModule, d.Digest, d.Size)
 		}
 	}
 	if t := digest.Digest(a.TreeDigest); t != "" && (t.Validate() != nil || t.Algorithm() != digest.SHA256) {

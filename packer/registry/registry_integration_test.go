@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"startup-bundle/internal/daemon"
+	"startup-bundle/packer"
 	"startup-bundle/packer/registry"
 )
 
@@ -72,6 +73,28 @@ func TestTenStandardModulesThroughARealRegistry(t *testing.T) {
 			t.Errorf("%s: pulled %s, described %s, published %s", name, got, d.TreeDigest, want)
 		}
 	}
+	lib, err := os.ReadFile("../../modules/lib.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(parent, "lib.sh"), string(lib), 0o644)
+	if pulled, own := contentDigest(t, parent), contentDigest(t, "../../modules"); pulled != own {
+		t.Errorf("packed from what was pulled: %s, from the modules themselves: %s", pulled, own)
+	}
+}
+
+// contentDigest packs the ten modules as they are in the folder modules.
+func contentDigest(t *testing.T, modules string) string {
+	t.Helper()
+	dir := t.TempDir()
+	personality := filepath.Join(dir, "ten.yaml")
+	write(t, personality, "name: ten\nmodules: ["+strings.Join(standardModules(), ", ")+"]\n", 0o644)
+	out := filepath.Join(dir, "ten.bundle")
+	result, err := packer.Pack(t.Context(), packer.Options{Source: personality, Modules: modules, Output: out, Seal: packer.Seal{KeyOut: out + ".key", Format: packer.FormatAge}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result.ContentDigest
 }
 
 func TestARealRegistryKeepsVersions(t *testing.T) {
