@@ -48,7 +48,7 @@ func (c *Client) advise(ref reference, err error) (cause, advice error) {
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
 		return err, fmt.Errorf("%s wants a login and there are no credentials for it: docker login %s", ref.Registry, ref.Registry)
 	case errors.As(err, &wire): // its own text has the whole URL
-		if strings.Contains(wire.Err.Error(), "server gave HTTP response to HTTPS client") {
+		if errors.Is(err, http.ErrSchemeMismatch) {
 			return wire, fmt.Errorf("%s speaks no https: --plain-http allows http", ref.Registry)
 		}
 		return wire, fmt.Errorf("%s cannot be reached: %w: check the host and the network", ref.Registry, wire.Err)

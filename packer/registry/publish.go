@@ -187,8 +187,8 @@ func (p *publication) run(ctx context.Context) (*Published, error) {
 	}
 	result := &Published{Descriptor: made.Descriptor, Tags: []string{}, DryRun: p.dryRun, Uploaded: true}
 	if p.ref.name() != p.module.name {
-		result.Warnings = append(result.Warnings, fmt.Sprintf("the repository %s ends in %s and the module is called %s: a personality that names it gets a module %s",
-			p.ref.Repository, p.ref.name(), p.module.name, p.module.name))
+		result.Warnings = append(result.Warnings, fmt.Sprintf("the repository %s ends in %s and the module is called %s: people will look for it under its own name",
+			p.ref.Repository, p.ref.name(), p.module.name))
 	}
 	there, thereText, err := p.there(ctx)
 	if err != nil {
