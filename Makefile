@@ -20,6 +20,7 @@ AGE := $(TOOLS)/age
 MOCK := $(TOOLS)/ec2-metadata-mock
 VERSITYGW := $(TOOLS)/versitygw
 TOXIPROXY := $(TOOLS)/toxiproxy-server
+REGISTRY := $(TOOLS)/registry
 GOLANGCI := $(TOOLS)/golangci-lint
 SHFMT := $(TOOLS)/shfmt
 NFPM := $(TOOLS)/nfpm
@@ -82,8 +83,8 @@ sweep: ## kill the agent, and fail its disk, at every call that changes the disk
 	SWEEP=1 go test -count=1 -timeout 30m -v -run TestSweep ./agent/sweep | awk '!/^ *(=== |--- PASS)/ {print; fflush()}'
 
 .PHONY: integration
-integration: $(AGE) $(MOCK) $(VERSITYGW) $(TOXIPROXY) ## run the tests against other people's servers: metadata mock, S3, toxiproxy
-	PATH="$(TOOLS):$$PATH" go test -tags integration -count 1 $$(grep -rl --include=*_test.go '^//go:build integration' agent internal | xargs -n 1 dirname | sort -u | sed 's|^|./|')
+integration: $(AGE) $(MOCK) $(VERSITYGW) $(TOXIPROXY) $(REGISTRY) ## run the tests against other people's servers: metadata mock, S3, toxiproxy, OCI registry
+	PATH="$(TOOLS):$$PATH" go test -tags integration -count 1 $$(grep -rl --include=*_test.go --exclude-dir=proving '^//go:build integration' agent internal packer | xargs -n 1 dirname | sort -u | sed 's|^|./|')
 	if [ "$$(id -u)" = 0 ]; then scripts/cloud-init/test/run.sh; else echo "skipped: the cloud-init test needs root" >&2; fi
 
 .PHONY: test-modules
@@ -135,6 +136,8 @@ $(VERSITYGW):
 $(TOXIPROXY):
 	GOBIN=$(TOOLS)/toxiproxy GOFLAGS= go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 	mv $(TOOLS)/toxiproxy/server $@ && rmdir $(TOOLS)/toxiproxy
+$(REGISTRY):
+	GOBIN=$(TOOLS) GOFLAGS= go install github.com/distribution/distribution/v3/cmd/registry@v3.1.2
 $(AGE):
 	GOBIN=$(TOOLS) GOFLAGS= go install filippo.io/age/cmd/age@v1.3.2
 $(NFPM):

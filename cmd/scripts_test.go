@@ -66,6 +66,8 @@ func TestScripts(t *testing.T) {
 			"screen":   screen,
 			"await":    await,
 
+			"ociregistry": ociregistry,
+
 			"cmpconsole": cmpconsole,
 		},
 	})

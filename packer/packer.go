@@ -62,7 +62,7 @@ func Pack(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	archive := plan.archive(o.Version, o.Seal.Format)
-	if archive.ModTime, err = sourceDateEpoch(); err != nil {
+	if archive.ModTime, err = SourceDateEpoch(); err != nil {
 		return nil, err
 	}
 	out, err := newOutput(o.Output)
@@ -168,9 +168,10 @@ func (p *Planned) bytes() (n int64) {
 	return n
 }
 
-// sourceDateEpoch reads the time that reproducible builds give everything:
-// https://reproducible-builds.org/specs/source-date-epoch/.
-func sourceDateEpoch() (time.Time, error) {
+// SourceDateEpoch reads the time that reproducible builds give everything from the
+// environment, https://reproducible-builds.org/specs/source-date-epoch/; zero where
+// there is none.
+func SourceDateEpoch() (time.Time, error) {
 	text := os.Getenv("SOURCE_DATE_EPOCH")
 	if text == "" {
 		return time.Time{}, nil

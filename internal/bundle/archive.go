@@ -63,13 +63,13 @@ func (a *Archive) Write(w io.Writer) (string, error) {
 	folders := slices.Sorted(maps.Keys(a.Trees))
 	before, _ := slices.BinarySearch(folders, LibName)
 	for _, folder := range folders[:before] {
-		out.tree(folder, a.Trees[folder])
+		out.tree(path.Join(Top, folder), a.Trees[folder])
 	}
 	if a.Lib != nil {
 		out.bytes(path.Join(Top, LibName), a.Lib)
 	}
 	for _, folder := range folders[before:] {
-		out.tree(folder, a.Trees[folder])
+		out.tree(path.Join(Top, folder), a.Trees[folder])
 	}
 	if out.err == nil {
 		out.err = out.tar.Close()
@@ -149,7 +149,7 @@ func (o *archiveWriter) bytes(name string, content []byte) {
 }
 
 func (o *archiveWriter) tree(folder string, t *Tree) {
-	o.header(path.Join(Top, folder), fs.ModeDir|0o755, 0, "")
+	o.header(folder, fs.ModeDir|0o755, 0, "")
 	if o.err != nil {
 		return
 	}
@@ -160,7 +160,7 @@ func (o *archiveWriter) tree(folder string, t *Tree) {
 	}
 	defer root.Close()
 	for _, e := range t.Entries {
-		o.header(path.Join(Top, folder, e.Path), e.Mode, e.Size, e.Link)
+		o.header(path.Join(folder, e.Path), e.Mode, e.Size, e.Link)
 		if o.err == nil && e.Mode.IsRegular() {
 			o.err = o.file(root, e)
 		}

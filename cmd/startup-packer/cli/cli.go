@@ -17,6 +17,7 @@ import (
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/secret"
 	"startup-bundle/internal/version"
+	"startup-bundle/packer/registry"
 )
 
 // The exit codes. Where the agent has one for the same trouble, it is the same.
@@ -53,7 +54,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return codeSpace
 	case errors.Is(err, bundle.ErrUnsafe):
 		return codeUnpack
-	case errors.Is(err, bundle.ErrKey), errors.Is(err, bundle.ErrDamaged), errors.Is(err, bundle.ErrFormat):
+	case errors.Is(err, bundle.ErrKey), errors.Is(err, bundle.ErrDamaged), errors.Is(err, bundle.ErrFormat), errors.Is(err, registry.ErrMismatch):
 		return codeOpen
 	}
 	return codeOther

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"startup-bundle/packer"
 	"startup-bundle/packer/collection"
+	"startup-bundle/packer/registry"
 	"startup-bundle/packer/source"
 )
 
@@ -22,7 +24,8 @@ func (p *program) moduleCommand() *cobra.Command {
 		Short: "Make, list and check modules",
 	}
 	c.PersistentFlags().StringVar(&modules, "modules", "", "the `DIR` of modules (default: modules/ here or above)")
-	c.AddCommand(p.moduleNewCommand(&modules), p.moduleListCommand(&modules), p.moduleInfoCommand(&modules), p.moduleLintCommand(&modules), p.moduleTestCommand(&modules))
+	c.AddCommand(p.moduleNewCommand(&modules), p.moduleListCommand(&modules), p.moduleInfoCommand(&modules), p.moduleLintCommand(&modules), p.moduleTestCommand(&modules),
+		p.modulePublishCommand(&modules))
 	return c
 }
 
@@ -116,12 +119,18 @@ func (p *program) moduleListCommand(modules *string) *cobra.Command {
 }
 
 func (p *program) moduleInfoCommand(modules *string) *cobra.Command {
-	var asJSON bool
+	var asJSON, plainHTTP bool
 	c := &cobra.Command{
 		Use:   "info MODULE",
 		Short: "Show a module's options",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		Long: `Info shows what a module is and its options. MODULE is its name in the collection,
+its folder, or a reference to a registry, oci://HOST/REPOSITORY[:TAG], of which only
+the description is fetched.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if strings.HasPrefix(args[0], registry.Scheme) {
+				return p.publishedInfo(c.Context(), registryClient(plainHTTP), args[0], asJSON)
+			}
 			dir, err := moduleDir(*modules, args[0])
 			if err != nil {
 				return err
@@ -138,6 +147,7 @@ func (p *program) moduleInfoCommand(modules *string) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
+	plainHTTPFlag(c, &plainHTTP)
 	return c
 }
 
@@ -156,12 +166,7 @@ writes those tables. It runs shellcheck over the scripts where that is installed
 			}
 			var found []packer.Finding
 			for _, dir := range dirs {
-				list, err := packer.Lint(dir, "")
-				if err != nil {
-					return err
-				}
-				found = append(found, list...)
-				list, err = collection.Lint(c.Context(), dir, fix)
+				list, err := lintModule(c.Context(), dir, fix)
 				if err != nil {
 					return err
 				}
@@ -173,6 +178,16 @@ writes those tables. It runs shellcheck over the scripts where that is installed
 	}
 	c.Flags().BoolVar(&fix, "fix", false, "write the tables of options into the READMEs")
 	return c
+}
+
+// lintModule returns everything that there is to say about one module.
+func lintModule(ctx context.Context, dir string, fix bool) ([]packer.Finding, error) {
+	found, err := packer.Lint(dir, "")
+	if err != nil {
+		return nil, err
+	}
+	more, err := collection.Lint(ctx, dir, fix)
+	return append(found, more...), err
 }
 
 func lintDirs(modules string, names []string) ([]string, error) {
