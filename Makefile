@@ -92,6 +92,10 @@ test-modules: MODULES := $(patsubst modules/%/start,%,$(wildcard modules/*/start
 test-modules: build ## try every module, and six together, on Debian 12 and 13, booted here; needs root
 	@build/startup-packer module test --modules modules --base debian12 --base debian13 $(MODULES) scripts/demo/six.yaml
 
+.PHONY: six
+six: build ## boot six modules together, and draw where the time went; needs root
+	@build/startup-packer module test --modules modules --timeline docs/img/six.svg scripts/demo/six.yaml
+
 .PHONY: test-modules-quick
 test-modules-quick: build ## try module test itself, and five modules on Debian 12, where this machine can
 	go test -tags integration -count 1 -run TestMachines ./packer/proving
