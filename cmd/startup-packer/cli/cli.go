@@ -17,6 +17,7 @@ import (
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/secret"
 	"startup-bundle/internal/version"
+	"startup-bundle/packer/push"
 	"startup-bundle/packer/registry"
 )
 
@@ -48,7 +49,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case ctx.Err() != nil:
 		return codeInterrupted
-	case !p.began:
+	case !p.began, errors.Is(err, push.ErrUsage):
 		return codeUsage
 	case errors.Is(err, bundle.ErrSpace), errors.Is(err, syscall.ENOSPC):
 		return codeSpace
@@ -82,7 +83,7 @@ truncated), 14 unpack (the archive is refused), 16 disk, 130 interrupted`,
 	}
 	root.AddCommand(
 		p.packCommand(), p.inspectCommand(), p.unpackCommand(), p.keygenCommand(),
-		p.userdataCommand(), p.rehearseCommand(), p.lintCommand(), p.moduleCommand(),
+		p.userdataCommand(), p.pushCommand(), p.rehearseCommand(), p.lintCommand(), p.moduleCommand(),
 		&cobra.Command{
 			Use:   "version",
 			Short: "Print the version",
