@@ -46,6 +46,11 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			scripts, err := filepath.Abs("../scripts")
+			if err != nil {
+				return err
+			}
+			e.Setenv("SCRIPTS", scripts)
 			e.Setenv("BIN", filepath.SplitList(e.Getenv("PATH"))[0]) // where testscript puts the programs
 			// Whatever a script forgets, no program may ask a real metadata service.
 			e.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
