@@ -24,6 +24,7 @@ REGISTRY := $(TOOLS)/registry
 GOLANGCI := $(TOOLS)/golangci-lint
 SHFMT := $(TOOLS)/shfmt
 NFPM := $(TOOLS)/nfpm
+HCLFMT := $(TOOLS)/hclfmt
 
 .PHONY: help
 help: ## list the targets
@@ -83,8 +84,8 @@ sweep: ## kill the agent, and fail its disk, at every call that changes the disk
 	SWEEP=1 go test -count=1 -timeout 30m -v -run TestSweep ./agent/sweep | awk '!/^ *(=== |--- PASS)/ {print; fflush()}'
 
 .PHONY: integration
-integration: $(AGE) $(MOCK) $(VERSITYGW) $(TOXIPROXY) $(REGISTRY) ## run the tests against other people's servers: metadata mock, S3, toxiproxy, OCI registry
-	PATH="$(TOOLS):$$PATH" go test -tags integration -count 1 $$(grep -rl --include=*_test.go --exclude-dir=proving '^//go:build integration' agent internal packer | xargs -n 1 dirname | sort -u | sed 's|^|./|')
+integration: $(AGE) $(HCLFMT) $(MOCK) $(VERSITYGW) $(TOXIPROXY) $(REGISTRY) ## run the tests against other people's servers: metadata mock, S3, toxiproxy, OCI registry
+	PATH="$(TOOLS):$$PATH" go test -tags integration -count 1 $$(grep -rl --include=*_test.go --exclude-dir=proving '^//go:build integration' agent internal packer scripts | xargs -n 1 dirname | sort -u | sed 's|^|./|')
 	if [ "$$(id -u)" = 0 ]; then scripts/cloud-init/test/run.sh; else echo "skipped: the cloud-init test needs root" >&2; fi
 
 .PHONY: test-modules
@@ -117,11 +118,13 @@ fuzz: ## fuzz each parser of outside bytes for FUZZTIME (60s)
 	done
 
 .PHONY: lint
-lint: $(GOLANGCI) $(SHFMT) ## check formatting, the linters' rules, and the shell scripts
+lint: $(GOLANGCI) $(SHFMT) $(HCLFMT) ## check formatting, the linters' rules, and the shell scripts
 	$(GOLANGCI) run ./...
 	go mod tidy -diff
 	$(SHFMT) -d -i 2 $(SHELL_FILES)
 	$(SHFMT) -d modules
+	$(HCLFMT) -check scripts/examples/*.tf scripts/bake/*.hcl >/dev/null
+	if command -v cfn-lint >/dev/null; then cfn-lint scripts/examples/*.yaml; else echo "cfn-lint is not here: the CloudFormation examples were not looked at" >&2; fi
 	if command -v shellcheck >/dev/null; then shellcheck $(SHELL_FILES) && shellcheck modules/lib.sh modules/*/start modules/*/check; else echo "shellcheck is not here: the shell scripts were only parsed" >&2; fi
 
 .PHONY: clean
@@ -142,6 +145,8 @@ $(TOXIPROXY):
 	mv $(TOOLS)/toxiproxy/server $@ && rmdir $(TOOLS)/toxiproxy
 $(REGISTRY):
 	GOBIN=$(TOOLS) GOFLAGS= go install github.com/distribution/distribution/v3/cmd/registry@v3.1.2
+$(HCLFMT):
+	GOBIN=$(TOOLS) GOFLAGS= go install github.com/hashicorp/hcl/v2/cmd/hclfmt@v2.24.0
 $(AGE):
 	GOBIN=$(TOOLS) GOFLAGS= go install filippo.io/age/cmd/age@v1.3.2
 $(NFPM):
