@@ -80,7 +80,7 @@ func (m Module) check() error {
 		return err
 	}
 	folder := m.Folder()
-	if folder != path.Base(folder) || strings.HasPrefix(folder, ".") || folder == "/" || folder == ManifestName || folder == LibName {
+	if folder != path.Base(folder) || strings.HasPrefix(folder, ".") || folder == "/" || folder == ManifestName || folder == SignatureName || folder == LibName {
 		return fmt.Errorf("%q is not a folder name", folder)
 	}
 	if m.Timeout != "" {
