@@ -4,6 +4,7 @@ package packer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/secret"
+	"startup-bundle/internal/signature"
 	"startup-bundle/packer/source"
 )
 
@@ -23,6 +25,8 @@ type Options struct {
 	Modules  string // the modules folder; empty: modules/ beside the personality or above it
 	Output   string // the bundle file; replaced whole or not at all
 	Seal     Seal
+	SignKey  signature.SecretKey // signs the bundle, where Sign is set
+	Sign     bool
 	Version  string                  // of the packer, for the manifest
 	Progress func(done, total int64) // bytes of module content; may be nil
 }
@@ -31,15 +35,16 @@ type Options struct {
 type Result struct {
 	Bundle        string          `json:"bundle"`
 	Name          string          `json:"name"`
-	Bytes         int64           `json:"bytes"`          // of the bundle file
-	SHA256        string          `json:"sha256"`         // of the bundle file, hex
-	ContentDigest string          `json:"content_digest"` // of the tar inside, sha256:hex
-	Unpacked      int64           `json:"unpacked_bytes"` // of all files inside
-	Files         int64           `json:"files"`          // entries inside
-	Modules       []bundle.Module `json:"modules"`        // in running order, secrets redacted
-	KeyFile       string          `json:"key_file"`       // written, if a key was made
-	Recipients    []string        `json:"recipients"`     // age public keys it was sealed for
-	Format        string          `json:"format"`         // age or openssl
+	Bytes         int64           `json:"bytes"`               // of the bundle file
+	SHA256        string          `json:"sha256"`              // of the bundle file, hex
+	ContentDigest string          `json:"content_digest"`      // of the tar inside, sha256:hex
+	Unpacked      int64           `json:"unpacked_bytes"`      // of all files inside
+	Files         int64           `json:"files"`               // entries inside
+	Modules       []bundle.Module `json:"modules"`             // in running order, secrets redacted
+	KeyFile       string          `json:"key_file"`            // written, if a key was made
+	Recipients    []string        `json:"recipients"`          // age public keys it was sealed for
+	Format        string          `json:"format"`              // age or openssl
+	SignedBy      string          `json:"signed_by,omitempty"` // id of the key; empty: unsigned
 }
 
 // Pack makes a bundle:
@@ -57,11 +62,18 @@ func Pack(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Sign && o.Seal.Format == FormatOpenSSL {
+		return nil, errors.New("a bundle of openssl's format cannot be signed: its option files are not covered by bundle.json; leave out --sign-key, or --format openssl")
+	}
 	key, err := o.Seal.settle()
 	if err != nil {
 		return nil, err
 	}
 	archive := plan.archive(o.Version, o.Seal.Format)
+	signedBy := ""
+	if o.Sign {
+		archive.Sign, signedBy = o.SignKey.Sign, o.SignKey.ID()
+	}
 	if archive.ModTime, err = sourceDateEpoch(); err != nil {
 		return nil, err
 	}
@@ -90,7 +102,7 @@ func Pack(ctx context.Context, o Options) (*Result, error) {
 	return &Result{
 		Bundle: o.Output, Name: plan.Personality.Name, Bytes: out.n, SHA256: out.sum(), ContentDigest: content,
 		Unpacked: archive.Manifest.Bytes, Files: archive.Manifest.Files, Modules: redact(archive.Manifest.Modules),
-		KeyFile: key.file, Recipients: key.recipients, Format: key.format,
+		KeyFile: key.file, Recipients: key.recipients, Format: key.format, SignedBy: signedBy,
 	}, nil
 }
 
