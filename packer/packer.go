@@ -16,6 +16,7 @@ import (
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/secret"
 	"startup-bundle/internal/signature"
+	"startup-bundle/packer/signing"
 	"startup-bundle/packer/source"
 )
 
@@ -129,9 +130,13 @@ func Plan(src, modules string) (*Planned, error) {
 	if plan.Lib, err = source.Lib(folders.Modules); err != nil {
 		return nil, err
 	}
+	keys, err := p.keys()
+	if err != nil {
+		return nil, err
+	}
 	taken := map[string]bool{}
 	for _, use := range p.Modules {
-		m, err := planModule(use, folders)
+		m, err := planModule(use, folders, keys)
 		if err != nil {
 			return nil, err
 		}
@@ -206,7 +211,7 @@ func redact(modules []bundle.Module) []bundle.Module {
 	return shown
 }
 
-func planModule(use Use, folders source.Folders) (PlannedModule, error) {
+func planModule(use Use, folders source.Folders, keys signature.Keys) (PlannedModule, error) {
 	dir, name, err := folders.Locate(use.Module)
 	if err != nil {
 		return PlannedModule{}, err
@@ -229,6 +234,13 @@ func planModule(use Use, folders source.Folders) (PlannedModule, error) {
 	tree, err := bundle.Scan(dir)
 	if err != nil {
 		return PlannedModule{}, fmt.Errorf("module %s: %w", m.Name, err)
+	}
+	// All modules are local here, and these may be unsigned.
+	if keys != nil {
+		m.SignedBy, err = signing.VerifyModule(dir, name, keys)
+		if err != nil && !errors.Is(err, signature.ErrUnsigned) {
+			return PlannedModule{}, err
+		}
 	}
 	return PlannedModule{Module: m, Tree: tree}, nil
 }

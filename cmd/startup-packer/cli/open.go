@@ -89,6 +89,9 @@ func printInspection(w io.Writer, i *packer.Inspection) {
 		if m.Digest != "" {
 			fmt.Fprintf(w, "   %s\n", m.Digest)
 		}
+		if m.SignedBy != "" {
+			fmt.Fprintf(w, "   signed by %s\n", m.SignedBy)
+		}
 		for _, name := range slices.Sorted(maps.Keys(m.Env)) {
 			fmt.Fprintf(w, "   %s=%s\n", name, m.Env[name])
 		}

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"startup-bundle/internal/secret"
 	"startup-bundle/internal/signature"
+	"startup-bundle/packer/signing"
 )
 
 // signingKey reads a secret key. Its password, where it is under one, comes from
@@ -66,4 +69,38 @@ func writeNew(path, text string) error {
 		return errors.Join(fmt.Errorf("write public key: %w", err), os.Remove(path))
 	}
 	return nil
+}
+
+func (p *program) moduleSignCommand(modules *string) *cobra.Command {
+	var signKey, passwordFile string
+	c := &cobra.Command{
+		Use:   "sign MODULE --sign-key FILE",
+		Short: "Sign a module: its name, its version and all its files",
+		Long: `Sign writes the file module.minisig into the module's folder and prints the id of
+the key. Sign again after each change. MODULE is a folder's path, or a name in the
+collection.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, err := moduleDir(*modules, args[0])
+			if err != nil {
+				return err
+			}
+			if dir, err = filepath.Abs(dir); err != nil { // its last component is the module's name
+				return err
+			}
+			key, err := p.signingKey(signKey, passwordFile)
+			if err != nil {
+				return err
+			}
+			if err := signing.SignModule(dir, filepath.Base(dir), key); err != nil {
+				return err
+			}
+			fmt.Fprintln(p.stdout, key.ID())
+			return nil
+		},
+	}
+	c.Flags().StringVar(&signKey, "sign-key", "", "the `FILE` of the secret key")
+	c.Flags().StringVar(&passwordFile, "sign-password-file", "", "the `FILE` with the password of --sign-key (default: asked on the terminal)")
+	_ = c.MarkFlagRequired("sign-key") // fails only for a flag that does not exist
+	return c
 }
