@@ -19,6 +19,7 @@ import (
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/document"
 	"startup-bundle/internal/secret"
+	"startup-bundle/internal/signature"
 )
 
 // Config is what an Agent is made from.
@@ -50,6 +51,9 @@ type Agent struct {
 	have *bundle.Contents   // the unpacked bundle
 	sync chan error         // gives one value once the bundle is on disk; nil: nothing to wait for
 	pace pace
+
+	keys     signature.Keys // whose bundles may run; only where enforced
+	enforced bool           // this image trusts certain keys only
 }
 
 // pace is how long the agent waits between tries. Tests are in more of a hurry.

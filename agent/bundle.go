@@ -79,11 +79,17 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fet
 		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, &mirrorError{stream.URL(), err})
 	}
 	defer reader.Close()
-	by, err := vouch(a.doc, stream.Scheme(), reader.Kind())
+	by, err := vouch(a.doc, stream.Scheme(), reader.Kind(), a.enforced)
 	if err != nil {
 		return err
 	}
-	contents, err := bundle.Unpack(ctx, reader, a.Paths.Bundle(), a.Limits)
+	contents, err := bundle.Unpack(ctx, reader, a.Paths.Bundle(), a.Limits, func(c *bundle.Contents) error {
+		id, err := a.signed(c, nil)
+		if id != "" {
+			by += ":" + id
+		}
+		return err
+	})
 	if err != nil {
 		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, &mirrorError{stream.URL(), err})
 	}

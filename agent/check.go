@@ -104,6 +104,14 @@ func (a *Agent) Check(ctx context.Context, only string, tell func(Checked)) (Cod
 		}
 		return CodeRecord, err
 	}
+	if err := a.loadKeys(); err != nil {
+		return CodeOpen, err
+	}
+	// Modules that ran may have written into their folders: only what is signed
+	// by whom, and that nothing stands beside them, is looked at.
+	if _, err := a.signed(a.have, func(bundle.Module) bool { return false }); err != nil {
+		return CodeOpen, err
+	}
 	if only != "" && run.Module(only) == nil {
 		return CodeUsage, fmt.Errorf("the bundle has no module %s", only)
 	}

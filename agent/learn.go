@@ -40,7 +40,14 @@ func (a *Agent) learn(ctx context.Context) error {
 		if err != nil {
 			return fail(CodeUserdata, "read userdata: %w", err)
 		}
+		if u.Kind == userdata.Document || u.Kind == userdata.Script {
+			if err := a.loadKeys(); err != nil {
+				return err
+			}
+		}
 		switch {
+		case u.Kind == userdata.Script && !a.cloudInitActive() && a.enforced:
+			return fail(CodeUserdata, "the userdata is a script, and this image runs only signed bundles (%s): pack what it does with startup-packer pack --sign-key, and launch with startup-packer userdata", a.Paths.VerifyKeys())
 		case u.Kind == userdata.Script && !a.cloudInitActive():
 			return a.adopt(log, u)
 		case u.Kind != userdata.Document:
@@ -207,9 +214,15 @@ func (a *Agent) unpacked() (*bundle.Contents, error) {
 	if !same {
 		return nil, errors.New("its modules are not those recorded")
 	}
-	return contents, contents.Verify(func(m bundle.Module) bool {
+	compared := func(m bundle.Module) bool {
 		return !a.run.Bundle.Durable || a.run.Module(m.Name).Attempts == 0
-	})
+	}
+	if a.enforced {
+		_, err = a.signed(contents, compared)
+	} else {
+		err = contents.Verify(compared)
+	}
+	return contents, err
 }
 
 // clear makes room for a bundle. The record goes first: where it names no

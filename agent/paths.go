@@ -11,6 +11,10 @@ func (p Paths) join(path string) string { return filepath.Join(p.Root, filepath.
 // Config is the image owner's folder.
 func (p Paths) Config() string { return p.join("/etc/startup-agent") }
 
+// VerifyKeys is the image owner's file of public keys: where it is there, only
+// bundles that one of them signed may run.
+func (p Paths) VerifyKeys() string { return filepath.Join(p.Config(), "verify_keys") }
+
 // State is the folder of everything that lasts: root's alone.
 func (p Paths) State() string { return p.join("/var/lib/startup-agent") }
 

@@ -11,9 +11,14 @@ import (
 // vouch (whoever knows the public key can make one), and openssl's has no
 // integrity at all.
 //
+// Where the image trusts certain keys only (enforced), a signature vouches, and
+// nothing else does: Agent.signed demands it before the bundle gets its name.
+//
 // The error says which line of the userdata to add.
-func vouch(d *document.Document, scheme string, kind bundle.Kind) (by string, err error) {
+func vouch(d *document.Document, scheme string, kind bundle.Kind, enforced bool) (by string, err error) {
 	switch {
+	case enforced:
+		return "signature", nil
 	case d.SHA256 != "":
 		return "sha256", nil
 	case kind.Authenticated():

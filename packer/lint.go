@@ -45,11 +45,15 @@ func Lint(src, modules string) ([]Finding, error) {
 	if err != nil { // a finding like any other
 		return []Finding{{src, LevelError, err.Error()}}, nil //nolint:nilerr // it is in the finding
 	}
+	keys, err := p.keys()
+	if err != nil {
+		return nil, err
+	}
 	var found []Finding
 	linted := map[string]bool{}
 	var before []string
 	for _, use := range p.Modules {
-		m, err := planModule(use, folders)
+		m, err := planModule(use, folders, keys)
 		if err != nil {
 			found = append(found, Finding{src, LevelError, err.Error()})
 			continue

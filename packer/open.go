@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/signature"
 )
 
 // Inspection is what Inspect finds. The fields after Encryption need the key.
@@ -24,13 +25,16 @@ type Inspection struct {
 	Derivation    string           `json:"derivation,omitempty"`     // of an openssl bundle
 	ContentDigest string           `json:"content_digest,omitempty"` // of the tar
 	Manifest      *bundle.Manifest `json:"manifest,omitempty"`       // secret options redacted
+	SignedBy      string           `json:"signed_by,omitempty"`      // key id, as the signature says; empty: unsigned
+	Verified      bool             `json:"verified,omitempty"`       // the signature is of one of the keys asked about
 	ByHand        bool             `json:"by_hand,omitempty"`        // there is no manifest: the modules were found
 }
 
 // Inspect reads a bundle: with a key it unpacks it, into a temporary folder
 // that is gone when it returns, and checks every digest; without one it says
-// what can be seen from outside.
-func Inspect(ctx context.Context, path string, key bundle.Key) (*Inspection, error) {
+// what can be seen from outside. With keys it is an error where none of them signed
+// the bundle, or the bundle holds what its signature does not cover.
+func Inspect(ctx context.Context, path string, key bundle.Key, keys signature.Keys) (*Inspection, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -53,15 +57,18 @@ func Inspect(ctx context.Context, path string, key bundle.Key) (*Inspection, err
 	}
 	i.Encryption, i.Compression = string(kind.Encryption), string(kind.Compression)
 	if kind.Encryption != bundle.Plain && !key.Secret.IsSet() {
+		if len(keys) > 0 {
+			return nil, errors.New("the signature is inside the encryption: give the key too")
+		}
 		return i, nil
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	return i, i.open(ctx, f, key)
+	return i, i.open(ctx, f, key, keys)
 }
 
-func (i *Inspection) open(ctx context.Context, f io.Reader, key bundle.Key) error {
+func (i *Inspection) open(ctx context.Context, f io.Reader, key bundle.Key, keys signature.Keys) error {
 	tmp, err := os.MkdirTemp("", "startup-inspect-")
 	if err != nil {
 		return err
@@ -81,11 +88,37 @@ func (i *Inspection) open(ctx context.Context, f io.Reader, key bundle.Key) erro
 	if err := contents.Verify(nil); err != nil {
 		return err
 	}
+	if err := i.signature(contents, keys); err != nil {
+		return err
+	}
 	contents.Manifest.Modules = redact(contents.Manifest.Modules)
 	i.Compression, i.Derivation = string(r.Kind().Compression), r.Kind().Derivation
 	i.ContentDigest = "sha256:" + hex.EncodeToString(content.Sum(nil))
 	i.Manifest, i.ByHand = contents.Manifest, contents.ByHand
 	return nil
+}
+
+// signature notes who signed the bundle, and verifies it where keys are asked about.
+func (i *Inspection) signature(c *bundle.Contents, keys signature.Keys) error {
+	if c.ByHand && len(keys) == 0 {
+		return nil
+	}
+	manifest, text, err := c.Signed()
+	if err != nil {
+		return err
+	}
+	if len(keys) > 0 {
+		if i.SignedBy, err = keys.Verify(manifest, text); err != nil {
+			return err
+		}
+		i.Verified = true
+		return c.Covered(nil)
+	}
+	i.SignedBy, err = signature.Claimed(text)
+	if errors.Is(err, signature.ErrUnsigned) {
+		return nil
+	}
+	return err
 }
 
 // Unpack opens the bundle at path into the new folder dir.

@@ -4,6 +4,7 @@ package packer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/secret"
+	"startup-bundle/internal/signature"
+	"startup-bundle/packer/signing"
 	"startup-bundle/packer/source"
 )
 
@@ -23,6 +26,8 @@ type Options struct {
 	Modules  string // the modules folder; empty: modules/ beside the personality or above it
 	Output   string // the bundle file; replaced whole or not at all
 	Seal     Seal
+	SignKey  signature.SecretKey // signs the bundle, where Sign is set
+	Sign     bool
 	Version  string                  // of the packer, for the manifest
 	Progress func(done, total int64) // bytes of module content; may be nil
 }
@@ -31,15 +36,16 @@ type Options struct {
 type Result struct {
 	Bundle        string          `json:"bundle"`
 	Name          string          `json:"name"`
-	Bytes         int64           `json:"bytes"`          // of the bundle file
-	SHA256        string          `json:"sha256"`         // of the bundle file, hex
-	ContentDigest string          `json:"content_digest"` // of the tar inside, sha256:hex
-	Unpacked      int64           `json:"unpacked_bytes"` // of all files inside
-	Files         int64           `json:"files"`          // entries inside
-	Modules       []bundle.Module `json:"modules"`        // in running order, secrets redacted
-	KeyFile       string          `json:"key_file"`       // written, if a key was made
-	Recipients    []string        `json:"recipients"`     // age public keys it was sealed for
-	Format        string          `json:"format"`         // age or openssl
+	Bytes         int64           `json:"bytes"`               // of the bundle file
+	SHA256        string          `json:"sha256"`              // of the bundle file, hex
+	ContentDigest string          `json:"content_digest"`      // of the tar inside, sha256:hex
+	Unpacked      int64           `json:"unpacked_bytes"`      // of all files inside
+	Files         int64           `json:"files"`               // entries inside
+	Modules       []bundle.Module `json:"modules"`             // in running order, secrets redacted
+	KeyFile       string          `json:"key_file"`            // written, if a key was made
+	Recipients    []string        `json:"recipients"`          // age public keys it was sealed for
+	Format        string          `json:"format"`              // age or openssl
+	SignedBy      string          `json:"signed_by,omitempty"` // id of the key; empty: unsigned
 }
 
 // Pack makes a bundle:
@@ -57,11 +63,18 @@ func Pack(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Sign && o.Seal.Format == FormatOpenSSL {
+		return nil, errors.New("a bundle of openssl's format cannot be signed: its option files are not covered by bundle.json; leave out --sign-key, or --format openssl")
+	}
 	key, err := o.Seal.settle()
 	if err != nil {
 		return nil, err
 	}
 	archive := plan.archive(o.Version, o.Seal.Format)
+	signedBy := ""
+	if o.Sign {
+		archive.Sign, signedBy = o.SignKey.Sign, o.SignKey.ID()
+	}
 	if archive.ModTime, err = SourceDateEpoch(); err != nil {
 		return nil, err
 	}
@@ -90,7 +103,7 @@ func Pack(ctx context.Context, o Options) (*Result, error) {
 	return &Result{
 		Bundle: o.Output, Name: plan.Personality.Name, Bytes: out.n, SHA256: out.sum(), ContentDigest: content,
 		Unpacked: archive.Manifest.Bytes, Files: archive.Manifest.Files, Modules: redact(archive.Manifest.Modules),
-		KeyFile: key.file, Recipients: key.recipients, Format: key.format,
+		KeyFile: key.file, Recipients: key.recipients, Format: key.format, SignedBy: signedBy,
 	}, nil
 }
 
@@ -117,9 +130,13 @@ func Plan(src, modules string) (*Planned, error) {
 	if plan.Lib, err = source.Lib(folders.Modules); err != nil {
 		return nil, err
 	}
+	keys, err := p.keys()
+	if err != nil {
+		return nil, err
+	}
 	taken := map[string]bool{}
 	for _, use := range p.Modules {
-		m, err := planModule(use, folders)
+		m, err := planModule(use, folders, keys)
 		if err != nil {
 			return nil, err
 		}
@@ -195,7 +212,7 @@ func redact(modules []bundle.Module) []bundle.Module {
 	return shown
 }
 
-func planModule(use Use, folders source.Folders) (PlannedModule, error) {
+func planModule(use Use, folders source.Folders, keys signature.Keys) (PlannedModule, error) {
 	dir, name, err := folders.Locate(use.Module)
 	if err != nil {
 		return PlannedModule{}, err
@@ -218,6 +235,13 @@ func planModule(use Use, folders source.Folders) (PlannedModule, error) {
 	tree, err := bundle.Scan(dir)
 	if err != nil {
 		return PlannedModule{}, fmt.Errorf("module %s: %w", m.Name, err)
+	}
+	// All modules are local here, and these may be unsigned.
+	if keys != nil {
+		m.SignedBy, err = signing.VerifyModule(dir, name, keys)
+		if err != nil && !errors.Is(err, signature.ErrUnsigned) {
+			return PlannedModule{}, err
+		}
 	}
 	return PlannedModule{Module: m, Tree: tree}, nil
 }

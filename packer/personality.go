@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"startup-bundle/internal/module"
+	"startup-bundle/internal/signature"
 	"startup-bundle/packer/source"
 )
 
@@ -23,6 +24,10 @@ type Personality struct {
 	Name      string `yaml:"name"`
 	Modules   []Use  `yaml:"modules"`
 	OnFailure string `yaml:"on_failure"` // stop (default) or continue
+
+	// TrustedKeys are public keys of minisign. Where there are any, a module that
+	// carries a signature is packed only if one of them made it.
+	TrustedKeys []string `yaml:"trusted_keys"`
 }
 
 // Use is one module of a personality.
@@ -61,11 +66,22 @@ func ParsePersonality(text []byte) (Personality, error) {
 	case len(p.Modules) == 0:
 		return p, errors.New("modules: it lists none")
 	}
+	if _, err := p.keys(); err != nil {
+		return p, fmt.Errorf("trusted_keys: %w", err)
+	}
 	switch p.OnFailure {
 	case "", module.OnFailureStop, module.OnFailureContinue:
 		return p, nil
 	}
 	return p, fmt.Errorf("on_failure is %q: it is %s or %s", p.OnFailure, module.OnFailureStop, module.OnFailureContinue)
+}
+
+// keys returns the trusted keys; nil: no signature is looked at.
+func (p Personality) keys() (signature.Keys, error) {
+	if p.TrustedKeys == nil {
+		return nil, nil
+	}
+	return signature.ParseKeys([]byte(strings.Join(p.TrustedKeys, "\n")))
 }
 
 // load reads src, a personality file or a folder of modules, and says where its

@@ -42,6 +42,9 @@ func Check(paths agent.Paths, now time.Time) ([]Finding, error) {
 	c.copies()
 	c.unit()
 	c.certificates()
+	if _, enforced, err := agent.LoadVerifyKeys(paths); enforced && err != nil {
+		c.found(err.Error(), "write public keys of startup-packer keygen --signing there, one per line, mode 0644")
+	}
 	if year := now.UTC().Year(); year < firstYear || year > lastYear {
 		c.found(fmt.Sprintf("the clock says %s", now.UTC().Format(time.RFC3339)), "set it: install and start chrony or systemd-timesyncd")
 	}

@@ -28,6 +28,9 @@ type Archive struct {
 	Lib      []byte           // the shell library; nil: none
 	ModTime  time.Time        // of every entry; zero: the epoch
 	ShellEnv bool             // also write the options as shell assignments below EnvFolder
+
+	// Sign makes the signature over the manifest's bytes; nil: unsigned.
+	Sign func(manifest []byte) ([]byte, error)
 }
 
 // Write writes the tar to w and returns the content digest, "sha256:" and the
@@ -51,12 +54,22 @@ func (a *Archive) Write(w io.Writer) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("write archive: %w", err)
 	}
+	manifest = append(manifest, '\n')
+	var signature []byte
+	if a.Sign != nil {
+		if signature, err = a.Sign(manifest); err != nil {
+			return "", fmt.Errorf("sign bundle: %w", err)
+		}
+	}
 	out := &archiveWriter{digest: sha256.New(), modTime: a.ModTime}
 	if out.modTime.IsZero() {
 		out.modTime = time.Unix(0, 0)
 	}
 	out.tar = tar.NewWriter(io.MultiWriter(w, out.digest))
-	out.bytes(path.Join(Top, ManifestName), append(manifest, '\n'))
+	out.bytes(path.Join(Top, ManifestName), manifest)
+	if a.Sign != nil {
+		out.bytes(path.Join(Top, SignatureName), signature)
+	}
 	if a.ShellEnv {
 		a.writeShellEnv(out)
 	}

@@ -19,6 +19,9 @@ const (
 	Top = "start-up-bundle"
 	// ManifestName is the manifest's file name inside Top, the archive's first entry.
 	ManifestName = "bundle.json"
+	// SignatureName is the file name inside Top of the signature over the
+	// manifest's bytes, the archive's second entry; there is none in an unsigned bundle.
+	SignatureName = "bundle.json.minisig"
 	// LibName is the shell library's file name inside Top.
 	LibName = "lib.sh"
 	// EnvFolder holds, inside Top, one file of shell assignments for each module
@@ -74,6 +77,8 @@ const (
 	MaxDepth = 64
 	// MaxManifest is the largest bundle.json, in bytes.
 	MaxManifest = 1 << 20
+	// MaxSignature is the largest signature file, in bytes.
+	MaxSignature = 4 << 10
 )
 
 func (l Limits) withDefaults() Limits {

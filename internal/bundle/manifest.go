@@ -34,6 +34,8 @@ type Module struct {
 	Run     string            `json:"run,omitempty"`     // once (default) or every-boot
 	Timeout string            `json:"timeout,omitempty"` // Go duration
 	Digest  string            `json:"digest"`            // tree digest, see Tree
+
+	SignedBy string `json:"signed_by,omitempty"` // id of the key that the packer found to have signed it
 }
 
 // Folder returns the module's folder, relative to Top.
@@ -80,7 +82,7 @@ func (m Module) check() error {
 		return err
 	}
 	folder := m.Folder()
-	if folder != path.Base(folder) || strings.HasPrefix(folder, ".") || folder == "/" || folder == ManifestName || folder == LibName {
+	if folder != path.Base(folder) || strings.HasPrefix(folder, ".") || folder == "/" || folder == ManifestName || folder == SignatureName || folder == LibName {
 		return fmt.Errorf("%q is not a folder name", folder)
 	}
 	if m.Timeout != "" {

@@ -33,8 +33,11 @@ const maxTrailer = 1 << 20
 // Everything is written below a staging folder through an os.Root. Files become
 // 0755 or 0644, folders 0755, owned by the caller; links are made last.
 //
-// Errors: what Open's Reader gives, and ErrUnsafe, ErrSpace.
-func Unpack(ctx context.Context, r *Reader, dest string, limits Limits) (*Contents, error) {
+// Each of checks looks at the whole bundle while it still has its staging folder
+// as Dir: an error of one refuses it.
+//
+// Errors: what Open's Reader gives, ErrUnsafe, ErrSpace, and those of checks.
+func Unpack(ctx context.Context, r *Reader, dest string, limits Limits, checks ...func(*Contents) error) (*Contents, error) {
 	dest = filepath.Clean(dest)
 	switch _, err := os.Lstat(dest); {
 	case err == nil:
@@ -50,6 +53,12 @@ func Unpack(ctx context.Context, r *Reader, dest string, limits Limits) (*Conten
 		return nil, fmt.Errorf("unpack: remove what an earlier run left: %w", err)
 	}
 	c, err := unpackStage(ctx, r, stage, limits.withDefaults())
+	for _, check := range checks {
+		if err == nil {
+			c.Dir = stage
+			err = check(c)
+		}
+	}
 	if err == nil {
 		err = os.Rename(stage, dest)
 	}

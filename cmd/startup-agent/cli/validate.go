@@ -64,6 +64,9 @@ nothing. The exit code is 10 where the agent could not use it.`,
 				return p.failed(agent.CodeOther, err)
 			}
 			v := validate(raw)
+			if paths, err := p.paths(); err == nil {
+				v.Warnings = append(v.Warnings, enforcement(paths, v.Kind)...)
+			}
 			if len(v.Errors) > 0 {
 				p.code = agent.CodeUserdata
 			}
@@ -142,6 +145,20 @@ func show(d *document.Document) *shown {
 	}
 	slices.Sort(s.Env)
 	return s
+}
+
+// enforcement says what this image demands of a bundle's signature.
+func enforcement(paths agent.Paths, kind string) []string {
+	keys, enforced, err := agent.LoadVerifyKeys(paths)
+	switch {
+	case err != nil:
+		return []string{err.Error()}
+	case !enforced || (kind != string(userdata.Document) && kind != string(userdata.Script)):
+		return nil
+	case kind == string(userdata.Script):
+		return []string{"this image refuses scripts: it runs only signed bundles, see " + paths.VerifyKeys()}
+	}
+	return []string{"this image runs only bundles signed by " + strings.Join(keys.IDs(), " or ") + ", see " + paths.VerifyKeys()}
 }
 
 // advice says what the agent will only find out later.

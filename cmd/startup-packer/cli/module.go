@@ -25,7 +25,7 @@ func (p *program) moduleCommand() *cobra.Command {
 	}
 	c.PersistentFlags().StringVar(&modules, "modules", "", "the `DIR` of modules (default: modules/ here or above)")
 	c.AddCommand(p.moduleNewCommand(&modules), p.moduleListCommand(&modules), p.moduleInfoCommand(&modules), p.moduleLintCommand(&modules), p.moduleTestCommand(&modules),
-		p.modulePublishCommand(&modules))
+		p.modulePublishCommand(&modules), p.moduleSignCommand(&modules))
 	return c
 }
 

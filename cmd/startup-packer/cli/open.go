@@ -11,6 +11,7 @@ import (
 
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/secret"
+	"startup-bundle/internal/signature"
 	"startup-bundle/packer"
 )
 
@@ -19,6 +20,7 @@ const openKeyUsage = "the `FILE` that holds the passphrase or the age identity"
 func (p *program) inspectCommand() *cobra.Command {
 	var asJSON bool
 	var iterations int
+	var verifyKey string
 	c := &cobra.Command{
 		Use:   "inspect BUNDLE",
 		Short: "Show what a bundle is; with its key, what is in it",
@@ -33,7 +35,13 @@ options. Values of secret options are not shown.`,
 		if err != nil {
 			return err
 		}
-		i, err := packer.Inspect(c.Context(), args[0], bundle.Key{Secret: k, Iterations: iterations})
+		var keys signature.Keys
+		if verifyKey != "" {
+			if keys, err = signature.ReadKeys(verifyKey); err != nil {
+				return err
+			}
+		}
+		i, err := packer.Inspect(c.Context(), args[0], bundle.Key{Secret: k, Iterations: iterations}, keys)
 		if err != nil {
 			return fmt.Errorf("%s: %w", args[0], err)
 		}
@@ -43,6 +51,7 @@ options. Values of secret options are not shown.`,
 		printInspection(p.stdout, i)
 		return nil
 	}
+	c.Flags().StringVar(&verifyKey, "verify-key", "", "fail unless a public key in this `FILE` signed the bundle")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	c.Flags().IntVar(&iterations, "openssl-iterations", 0, "of a bundle made with openssl enc -pbkdf2 -iter `N`")
 	return c
@@ -58,6 +67,14 @@ func printInspection(w io.Writer, i *packer.Inspection) {
 	}
 	fmt.Fprintf(w, "compression     %s\n", i.Compression)
 	fmt.Fprintf(w, "content digest  %s\n", i.ContentDigest)
+	switch {
+	case i.Verified:
+		fmt.Fprintf(w, "signed by       %s (verified)\n", i.SignedBy)
+	case i.SignedBy != "":
+		fmt.Fprintf(w, "signed by       %s, not verified: give --verify-key\n", i.SignedBy)
+	default:
+		fmt.Fprintf(w, "signed by       nobody: unsigned\n")
+	}
 	if i.ByHand {
 		fmt.Fprintf(w, "name            none: made by hand, its modules run in the order of their names\n")
 	} else {
@@ -71,6 +88,9 @@ func printInspection(w io.Writer, i *packer.Inspection) {
 		fmt.Fprintf(w, " %s\n", m.Version)
 		if m.Digest != "" {
 			fmt.Fprintf(w, "   %s\n", m.Digest)
+		}
+		if m.SignedBy != "" {
+			fmt.Fprintf(w, "   signed by %s\n", m.SignedBy)
 		}
 		for _, name := range slices.Sorted(maps.Keys(m.Env)) {
 			fmt.Fprintf(w, "   %s=%s\n", name, m.Env[name])
@@ -112,14 +132,22 @@ the whole bundle was read and verified, or not at all.`,
 
 func (p *program) keygenCommand() *cobra.Command {
 	var out string
-	var quantum bool
+	var quantum, signing bool
+	var passwordFile string
 	c := &cobra.Command{
 		Use:   "keygen -o FILE",
 		Short: "Make an age key that several bundles can be sealed for",
 		Long: `Keygen writes a new age identity to FILE (mode 0600, never overwritten) and
-prints its public key, for "startup-packer pack --recipient".`,
+prints its public key, for "startup-packer pack --recipient".
+
+With --signing it makes a key that signs bundles, in the format of minisign: the
+secret key in FILE, for "startup-packer pack --sign-key", the public key in
+FILE.pub, for /etc/startup-agent/verify_keys in an image.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if signing {
+				return p.keygenSigning(out, passwordFile)
+			}
 			identity, recipient, err := packer.Keygen(quantum)
 			if err != nil {
 				return err
@@ -133,6 +161,9 @@ prints its public key, for "startup-packer pack --recipient".`,
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "the new `FILE` for the identity")
 	c.Flags().BoolVar(&quantum, "post-quantum", false, "make a hybrid key that also withstands quantum computers")
+	c.Flags().BoolVar(&signing, "signing", false, "make a key that signs, and FILE.pub")
+	c.Flags().StringVar(&passwordFile, "sign-password-file", "", "put the secret key of --signing under the password in this `FILE`")
+	c.MarkFlagsMutuallyExclusive("signing", "post-quantum")
 	_ = c.MarkFlagRequired("output") // fails only for a flag that does not exist
 	return c
 }

@@ -15,7 +15,7 @@ import (
 
 func (p *program) packCommand() *cobra.Command {
 	o := packer.Options{Version: version.String()}
-	var passphraseFile string
+	var passphraseFile, signKey, signPassword string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "pack SOURCE -o BUNDLE",
@@ -39,6 +39,11 @@ new file, BUNDLE.key. The key is never printed: give the file to
 			if o.Seal.KeyOut == "" && passphraseFile == "" && len(o.Seal.Recipients) == 0 {
 				o.Seal.KeyOut = o.Output + ".key"
 			}
+			if o.Sign = signKey != ""; o.Sign {
+				if o.SignKey, err = p.signingKey(signKey, signPassword); err != nil {
+					return err
+				}
+			}
 			bar := newBar(p.stderr, "packing")
 			o.Progress = bar.report
 			result, err := packer.Pack(c.Context(), o)
@@ -59,6 +64,8 @@ new file, BUNDLE.key. The key is never printed: give the file to
 	c.Flags().StringVar(&passphraseFile, "passphrase-file", "", "seal under the passphrase in this `FILE`")
 	c.Flags().StringArrayVar(&o.Seal.Recipients, "recipient", nil, "seal for this age public `KEY`; may be repeated")
 	c.Flags().StringVar(&o.Seal.Format, "format", packer.FormatAge, "age, or openssl for the shell recipe")
+	c.Flags().StringVar(&signKey, "sign-key", "", "sign the bundle with the secret key in this `FILE`")
+	c.Flags().StringVar(&signPassword, "sign-password-file", "", "the `FILE` with the password of --sign-key (default: asked on the terminal)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	c.MarkFlagsMutuallyExclusive("key-out", "passphrase-file", "recipient")
 	_ = c.MarkFlagRequired("output") // fails only for a flag that does not exist
@@ -74,6 +81,9 @@ func printPacked(w io.Writer, r *packer.Result) {
 		names[i] = m.Name
 	}
 	fmt.Fprintf(w, "modules         %s (%d files, %s unpacked)\n", strings.Join(names, ", "), r.Files, size(r.Unpacked))
+	if r.SignedBy != "" {
+		fmt.Fprintf(w, "signed by       %s\n", r.SignedBy)
+	}
 	if r.KeyFile != "" {
 		fmt.Fprintf(w, "key file        %s\n", r.KeyFile)
 	}

@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"startup-bundle/internal/secret"
+	"startup-bundle/internal/signature"
+	"startup-bundle/packer/signing"
+)
+
+// signingKey reads a secret key. Its password, where it is under one, comes from
+// passwordFile, else from the terminal.
+func (p *program) signingKey(path, passwordFile string) (signature.SecretKey, error) {
+	return signature.ReadSecretKey(path, func() (secret.String, error) {
+		if passwordFile != "" {
+			return secret.ReadFile(passwordFile)
+		}
+		fd := int(os.Stdin.Fd())
+		if !term.IsTerminal(fd) {
+			return secret.String{}, errors.New("it is under a password: give --sign-password-file")
+		}
+		fmt.Fprintf(p.stderr, "password of %s: ", path)
+		word, err := term.ReadPassword(fd)
+		fmt.Fprintln(p.stderr)
+		if err != nil {
+			return secret.String{}, fmt.Errorf("read password: %w", err)
+		}
+		return secret.New(string(word)), nil
+	})
+}
+
+// keygenSigning makes a signing key: out and out.pub, both or none.
+func (p *program) keygenSigning(out, passwordFile string) (err error) {
+	var password secret.String
+	if passwordFile != "" {
+		if password, err = secret.ReadFile(passwordFile); err != nil {
+			return err
+		}
+	}
+	key, public, err := signature.Generate(password)
+	if err != nil {
+		return err
+	}
+	if err := secret.WriteFile(out, key); err != nil {
+		return err
+	}
+	if err := writeNew(out+".pub", public); err != nil {
+		return errors.Join(err, os.Remove(out))
+	}
+	fmt.Fprintln(p.stdout, strings.Split(public, "\n")[1])
+	return nil
+}
+
+// writeNew makes a new file that everybody may read.
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("write public key: %w", err)
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("write public key: %w", err), os.Remove(path))
+	}
+	return nil
+}
+
+func (p *program) moduleSignCommand(modules *string) *cobra.Command {
+	var signKey, passwordFile string
+	c := &cobra.Command{
+		Use:   "sign MODULE --sign-key FILE",
+		Short: "Sign a module: its name, its version and all its files",
+		Long: `Sign writes the file module.minisig into the module's folder and prints the id of
+the key. Sign again after each change. MODULE is a folder's path, or a name in the
+collection.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, err := moduleDir(*modules, args[0])
+			if err != nil {
+				return err
+			}
+			if dir, err = filepath.Abs(dir); err != nil { // its last component is the module's name
+				return err
+			}
+			key, err := p.signingKey(signKey, passwordFile)
+			if err != nil {
+				return err
+			}
+			if err := signing.SignModule(dir, filepath.Base(dir), key); err != nil {
+				return err
+			}
+			fmt.Fprintln(p.stdout, key.ID())
+			return nil
+		},
+	}
+	c.Flags().StringVar(&signKey, "sign-key", "", "the `FILE` of the secret key")
+	c.Flags().StringVar(&passwordFile, "sign-password-file", "", "the `FILE` with the password of --sign-key (default: asked on the terminal)")
+	_ = c.MarkFlagRequired("sign-key") // fails only for a flag that does not exist
+	return c
+}

@@ -1,0 +1,101 @@
+package signature
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"aead.dev/minisign"
+)
+
+// MaxKeys is the largest file of public keys, in bytes.
+const MaxKeys = 64 << 10
+
+// untrusted begins the first line of minisign's own files, which may be put
+// together into one file of keys as they are.
+const untrusted = "untrusted comment:"
+
+// ParseKeys reads public keys, one per line. Empty lines, lines that begin with
+// #, and minisign's comment lines are passed over. No key at all is an error.
+func ParseKeys(text []byte) (Keys, error) {
+	if len(text) > MaxKeys {
+		return nil, fmt.Errorf("it is larger than %d bytes", MaxKeys)
+	}
+	var keys Keys
+	n := 0
+	for line := range strings.SplitSeq(string(text), "\n") {
+		n++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, untrusted) {
+			continue
+		}
+		key, err := parseKey(line)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		if !slices.ContainsFunc(keys, func(k minisign.PublicKey) bool { return k.Equal(key) }) {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("it holds no public key")
+	}
+	return keys, nil
+}
+
+func parseKey(line string) (key minisign.PublicKey, err error) {
+	if key.UnmarshalText([]byte(line)) != nil || key.String() != line {
+		return key, errors.New("this is no public key of minisign: one is a line of 56 characters that starts with RW")
+	}
+	return key, nil
+}
+
+// ReadKeys reads a file of public keys.
+func ReadKeys(path string) (Keys, error) {
+	return readKeys(path, 0)
+}
+
+// ReadGuardedKeys reads a file of public keys that decides what may run: one
+// that more than its owner may write is refused. Where there is none, and only
+// then, the error is fs.ErrNotExist; a link that leads nowhere is there.
+func ReadGuardedKeys(path string) (Keys, error) {
+	if _, err := os.Lstat(path); err != nil {
+		return nil, err
+	}
+	keys, err := readKeys(path, 0o022)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read %s: it leads nowhere", path)
+	}
+	return keys, err
+}
+
+func readKeys(path string, forbidden fs.FileMode) (Keys, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe must not hold us up
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("read %s: it is no file", path)
+	case info.Mode().Perm()&forbidden != 0:
+		return nil, fmt.Errorf("read %s: others than its owner may write it: chmod go-w %s", path, path)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, MaxKeys+1))
+	if err != nil {
+		return nil, err
+	}
+	keys, err := ParseKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return keys, nil
+}
