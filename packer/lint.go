@@ -2,6 +2,7 @@ package packer
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,7 +31,7 @@ const (
 )
 
 // Lint checks a personality, a folder of modules, or one module's folder.
-func Lint(src, modules string) ([]Finding, error) {
+func Lint(ctx context.Context, src, modules string) ([]Finding, error) {
 	info, err := os.Stat(src)
 	if err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func Lint(src, modules string) ([]Finding, error) {
 		}
 		return lintFolder(src)
 	}
-	p, folders, err := load(src, modules)
+	p, finder, err := load(src, modules)
 	if err != nil { // a finding like any other
 		return []Finding{{src, LevelError, err.Error()}}, nil //nolint:nilerr // it is in the finding
 	}
@@ -49,11 +50,12 @@ func Lint(src, modules string) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
+	finder.Frozen = true // lint asks nobody and writes nothing
 	var found []Finding
 	linted := map[string]bool{}
 	var before []string
 	for _, use := range p.Modules {
-		m, err := planModule(use, folders, keys)
+		m, err := planModule(ctx, use, finder, keys)
 		if err != nil {
 			found = append(found, Finding{src, LevelError, err.Error()})
 			continue

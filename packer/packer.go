@@ -3,11 +3,13 @@
 package packer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/secret"
 	"startup-bundle/internal/signature"
+	"startup-bundle/modules"
 	"startup-bundle/packer/signing"
 	"startup-bundle/packer/source"
 )
@@ -28,6 +31,8 @@ type Options struct {
 	Seal     Seal
 	SignKey  signature.SecretKey // signs the bundle, where Sign is set
 	Sign     bool
+	Locked   bool                    // take modules from elsewhere as they are locked, and change no lock
+	Note     func(line string)       // told what is locked anew; may be nil
 	Version  string                  // of the packer, for the manifest
 	Progress func(done, total int64) // bytes of module content; may be nil
 }
@@ -59,7 +64,7 @@ type Result struct {
 // When it fails, no bundle and no key file is left behind, and one that was
 // there before is as it was.
 func Pack(ctx context.Context, o Options) (*Result, error) {
-	plan, err := Plan(o.Source, o.Modules)
+	plan, err := Plan(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -120,14 +125,16 @@ type PlannedModule struct {
 	Tree *bundle.Tree
 }
 
-// Plan reads a personality or a folder of modules, and all their files.
-func Plan(src, modules string) (*Planned, error) {
-	p, folders, err := load(src, modules)
+// Plan reads a personality or a folder of modules, and all their files; of the
+// options, those that say which. It locks what is not locked yet.
+func Plan(ctx context.Context, o Options) (*Planned, error) {
+	p, finder, err := load(o.Source, o.Modules)
 	if err != nil {
 		return nil, err
 	}
+	finder.Frozen, finder.Note = o.Locked, o.Note
 	plan := &Planned{Personality: p}
-	if plan.Lib, err = source.Lib(folders.Modules); err != nil {
+	if plan.Lib, err = source.Lib(finder.Modules); err != nil {
 		return nil, err
 	}
 	keys, err := p.keys()
@@ -136,7 +143,7 @@ func Plan(src, modules string) (*Planned, error) {
 	}
 	taken := map[string]bool{}
 	for _, use := range p.Modules {
-		m, err := planModule(use, folders, keys)
+		m, err := planModule(ctx, use, finder, keys)
 		if err != nil {
 			return nil, err
 		}
@@ -146,7 +153,29 @@ func Plan(src, modules string) (*Planned, error) {
 		taken[m.Name] = true
 		plan.Modules = append(plan.Modules, m)
 	}
-	return plan, nil
+	if plan.Lib == nil && plan.wantsLib() {
+		plan.Lib = modules.Library()
+	}
+	return plan, finder.Finish()
+}
+
+// wantsLib reports whether a module from elsewhere uses the shell library. Its own
+// collection is not here: it gets the standard one.
+func (p *Planned) wantsLib() bool {
+	return slices.ContainsFunc(p.Modules, func(m PlannedModule) bool {
+		return m.Source != "" && usesLib(m.Tree)
+	})
+}
+
+// usesLib reports whether a module's scripts name the shell library.
+func usesLib(t *bundle.Tree) bool {
+	for _, name := range []string{module.Start, module.Check} {
+		text, err := os.ReadFile(filepath.Join(t.Dir, name))
+		if err == nil && bytes.Contains(text, []byte("STARTUP_LIB")) {
+			return true
+		}
+	}
+	return false
 }
 
 // archive lays the plan out. For the shell recipe, which runs folders in the
@@ -212,12 +241,16 @@ func redact(modules []bundle.Module) []bundle.Module {
 	return shown
 }
 
-func planModule(use Use, folders source.Folders, keys signature.Keys) (PlannedModule, error) {
-	dir, name, err := folders.Locate(use.Module)
+func planModule(ctx context.Context, use Use, finder *source.Finder, keys signature.Keys) (PlannedModule, error) {
+	found, err := finder.Find(ctx, use.Module)
 	if err != nil {
 		return PlannedModule{}, err
 	}
+	dir, name := found.Dir, found.Name
 	m := bundle.Module{Name: name}
+	if found.Remote != nil {
+		m.Source = found.Remote.Origin()
+	}
 	if use.As != "" {
 		m.Name, m.Uses = use.As, name
 	}
@@ -236,10 +269,9 @@ func planModule(use Use, folders source.Folders, keys signature.Keys) (PlannedMo
 	if err != nil {
 		return PlannedModule{}, fmt.Errorf("module %s: %w", m.Name, err)
 	}
-	// All modules are local here, and these may be unsigned.
-	if keys != nil {
+	if keys != nil { // what is the user's own may be unsigned
 		m.SignedBy, err = signing.VerifyModule(dir, name, keys)
-		if err != nil && !errors.Is(err, signature.ErrUnsigned) {
+		if err != nil && (found.Remote != nil || !errors.Is(err, signature.ErrUnsigned)) {
 			return PlannedModule{}, err
 		}
 	}

@@ -84,17 +84,27 @@ func (p Personality) keys() (signature.Keys, error) {
 	return signature.ParseKeys([]byte(strings.Join(p.TrustedKeys, "\n")))
 }
 
-// load reads src, a personality file or a folder of modules, and says where its
-// modules are looked up. modules overrides the modules folder, if not empty.
-func load(src, modules string) (Personality, source.Folders, error) {
+// load reads src, a personality file or a folder of modules, and returns who finds
+// its modules. modules overrides the modules folder, if not empty.
+func load(src, modules string) (Personality, *source.Finder, error) {
 	info, err := os.Stat(src)
 	if err != nil {
-		return Personality{}, source.Folders{}, err
+		return Personality{}, nil, err
 	}
 	if info.IsDir() {
-		return loadFolder(src)
+		p, folders, err := loadFolder(src)
+		return p, &source.Finder{Folders: folders}, err
 	}
-	folders := source.Folders{Base: filepath.Dir(src), Modules: modules}
+	p, folders, err := loadFile(src, modules)
+	if err != nil {
+		return p, nil, err
+	}
+	lock, err := source.ReadLock(source.LockFile(src))
+	return p, &source.Finder{Folders: folders, Lock: lock}, err
+}
+
+func loadFile(src, modules string) (p Personality, folders source.Folders, err error) {
+	folders = source.Folders{Base: filepath.Dir(src), Modules: modules}
 	if modules == "" {
 		if folders.Modules, err = source.FindModules(folders.Base); err != nil {
 			return Personality{}, folders, err
@@ -112,8 +122,7 @@ func load(src, modules string) (Personality, source.Folders, error) {
 	if len(text) > maxPersonality {
 		return Personality{}, folders, fmt.Errorf("%s is larger than %d bytes: is it a personality?", src, maxPersonality)
 	}
-	p, err := ParsePersonality(text)
-	if err != nil {
+	if p, err = ParsePersonality(text); err != nil {
 		return p, folders, fmt.Errorf("%s: %w", src, err)
 	}
 	return p, folders, nil

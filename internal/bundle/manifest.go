@@ -28,6 +28,7 @@ type Module struct {
 	Name    string            `json:"name"`              // unique in the bundle
 	Dir     string            `json:"dir,omitempty"`     // folder below Top, where it is not the name
 	Uses    string            `json:"uses,omitempty"`    // the module it is an instance of, where that is not the name
+	Source  string            `json:"source,omitempty"`  // where it came from, and its digest or commit there; empty: the packer's own machine
 	Version string            `json:"version,omitempty"` // from module.yaml
 	Env     map[string]string `json:"env,omitempty"`     // options, resolved: OPT_PORT=6379
 	Secret  []string          `json:"secret,omitempty"`  // names in Env whose values must not be shown

@@ -23,6 +23,11 @@ type Entry struct {
 	sum  string      // sha256 of a file's content, hex
 }
 
+// Same reports whether two entries are of the same kind, mode and content.
+func (e Entry) Same(other Entry) bool {
+	return e.Mode == other.Mode && e.Size == other.Size && e.Link == other.Link && e.sum == other.sum
+}
+
 // Tree is what a folder holds, as a bundle carries it.
 type Tree struct {
 	Dir     string  // the folder on disk

@@ -18,7 +18,7 @@ func TestStandardModulesAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		found, err := packer.Lint(e.Dir, "")
+		found, err := packer.Lint(t.Context(), e.Dir, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -64,7 +64,7 @@ func TestGivenOptionsGoBeforeThoseOfTheFile(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, NeedsFile), []byte("options: {a: one, b: x$DISK}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s, err := readSubject(Options{Source: dir, Given: map[string]module.Scalar{"a": "two"}})
+	s, err := readSubject(t.Context(), Options{Source: dir, Given: map[string]module.Scalar{"a": "two"}})
 	if err != nil {
 		t.Fatal(err)
 	}

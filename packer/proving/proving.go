@@ -80,7 +80,7 @@ type Module struct {
 // What the modules do wrong is in the Result; the error is for what kept them
 // from being tried.
 func Run(ctx context.Context, o Options) (result Result, err error) {
-	subject, err := readSubject(o)
+	subject, err := readSubject(ctx, o)
 	if err != nil {
 		return Result{}, err
 	}
@@ -116,6 +116,8 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 	}
 	return result, nil
 }
+
+func (o Options) note(line string) { fmt.Fprintln(o.Stderr, line) }
 
 func (o Options) system() string {
 	if o.Image != "" {

@@ -24,7 +24,7 @@ type subject struct {
 	needs   Needs
 }
 
-func readSubject(o Options) (subject, error) {
+func readSubject(ctx context.Context, o Options) (subject, error) {
 	path, err := filepath.Abs(o.Source)
 	if err != nil {
 		return subject{}, err
@@ -34,7 +34,7 @@ func readSubject(o Options) (subject, error) {
 		return subject{}, err
 	}
 	if !info.IsDir() {
-		return readPersonality(o, path)
+		return readPersonality(ctx, o, path)
 	}
 	s := subject{name: filepath.Base(path), dir: path, options: map[string]module.Scalar{}}
 	if s.needs, err = readNeeds(path); err != nil {
@@ -45,11 +45,11 @@ func readSubject(o Options) (subject, error) {
 	return s, nil
 }
 
-func readPersonality(o Options, path string) (subject, error) {
+func readPersonality(ctx context.Context, o Options, path string) (subject, error) {
 	if len(o.Given) > 0 {
 		return subject{}, errors.New("options are for one module: write a personality's into its file")
 	}
-	plan, err := packer.Plan(path, o.Modules)
+	plan, err := packer.Plan(ctx, packer.Options{Source: path, Modules: o.Modules, Note: o.note})
 	if err != nil {
 		return subject{}, err
 	}
@@ -86,7 +86,7 @@ func (o Options) furnish(ctx context.Context, m *machine, s subject) error {
 	}
 	key := filepath.Join(m.dir, "key")
 	packed, err := packer.Pack(ctx, packer.Options{
-		Source: from, Modules: modules, Output: m.bundleFile(), Seal: packer.Seal{KeyOut: key}, Version: o.Version,
+		Source: from, Modules: modules, Output: m.bundleFile(), Seal: packer.Seal{KeyOut: key}, Version: o.Version, Locked: s.dir == "",
 	})
 	if err != nil {
 		return err

@@ -69,3 +69,22 @@ func (r reference) loopback() bool {
 	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return err == nil && addr.IsLoopback()
 }
+
+// Parts returns a reference's repository name, which is its last part, and the tag
+// or digest that it asks for.
+func Parts(ref string) (name, wanted string, err error) {
+	r, err := parse(ref)
+	if err != nil {
+		return "", "", err
+	}
+	return r.name(), r.wanted(), nil
+}
+
+// ByDigest returns the same repository at a digest.
+func ByDigest(ref, digest string) (string, error) {
+	r, err := parse(ref)
+	if err != nil {
+		return "", err
+	}
+	return r.at(digest).String(), nil
+}

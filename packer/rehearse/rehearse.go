@@ -94,6 +94,7 @@ func (o Options) serve(ctx context.Context, work string) (userdata []byte, stop 
 	file, keyFile := filepath.Join(work, "bundle"), filepath.Join(work, "key")
 	packed, err := packer.Pack(ctx, packer.Options{
 		Source: o.Source, Modules: o.Modules, Output: file, Seal: packer.Seal{KeyOut: keyFile}, Version: o.Version,
+		Note: func(line string) { fmt.Fprintln(o.Stderr, line) },
 	})
 	if err != nil {
 		return nil, nil, err

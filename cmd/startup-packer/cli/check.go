@@ -19,8 +19,8 @@ func (p *program) lintCommand() *cobra.Command {
 		Long: `Lint says what would keep a module from being packed or run (an error, exit
 code 1), and what may surprise (a warning).`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			found, err := packer.Lint(args[0], modules)
+		RunE: func(c *cobra.Command, args []string) error {
+			found, err := packer.Lint(c.Context(), args[0], modules)
 			if err != nil {
 				return err
 			}

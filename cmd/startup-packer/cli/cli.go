@@ -19,6 +19,7 @@ import (
 	"startup-bundle/internal/version"
 	"startup-bundle/packer/push"
 	"startup-bundle/packer/registry"
+	"startup-bundle/packer/source"
 )
 
 // The exit codes. Where the agent has one for the same trouble, it is the same.
@@ -49,13 +50,13 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case ctx.Err() != nil:
 		return codeInterrupted
-	case !p.began, errors.Is(err, push.ErrUsage):
+	case !p.began, errors.Is(err, push.ErrUsage), errors.Is(err, source.ErrReference):
 		return codeUsage
 	case errors.Is(err, bundle.ErrSpace), errors.Is(err, syscall.ENOSPC):
 		return codeSpace
 	case errors.Is(err, bundle.ErrUnsafe):
 		return codeUnpack
-	case errors.Is(err, bundle.ErrKey), errors.Is(err, bundle.ErrDamaged), errors.Is(err, bundle.ErrFormat), errors.Is(err, registry.ErrMismatch):
+	case errors.Is(err, bundle.ErrKey), errors.Is(err, bundle.ErrDamaged), errors.Is(err, bundle.ErrFormat), errors.Is(err, registry.ErrMismatch), errors.Is(err, source.ErrDrift):
 		return codeOpen
 	}
 	return codeOther

@@ -25,7 +25,7 @@ func (p *program) moduleCommand() *cobra.Command {
 	}
 	c.PersistentFlags().StringVar(&modules, "modules", "", "the `DIR` of modules (default: modules/ here or above)")
 	c.AddCommand(p.moduleNewCommand(&modules), p.moduleListCommand(&modules), p.moduleInfoCommand(&modules), p.moduleLintCommand(&modules), p.moduleTestCommand(&modules),
-		p.modulePublishCommand(&modules), p.moduleSignCommand(&modules))
+		p.modulePublishCommand(&modules), p.moduleSignCommand(&modules), p.moduleAddCommand(), p.moduleUpdateCommand(), p.moduleVendorCommand())
 	return c
 }
 
@@ -182,7 +182,7 @@ writes those tables. It runs shellcheck over the scripts where that is installed
 
 // lintModule returns everything that there is to say about one module.
 func lintModule(ctx context.Context, dir string, fix bool) ([]packer.Finding, error) {
-	found, err := packer.Lint(dir, "")
+	found, err := packer.Lint(ctx, dir, "")
 	if err != nil {
 		return nil, err
 	}

@@ -89,6 +89,9 @@ func printInspection(w io.Writer, i *packer.Inspection) {
 		if m.Digest != "" {
 			fmt.Fprintf(w, "   %s\n", m.Digest)
 		}
+		if m.Source != "" {
+			fmt.Fprintf(w, "   from %s\n", m.Source)
+		}
 		if m.SignedBy != "" {
 			fmt.Fprintf(w, "   signed by %s\n", m.SignedBy)
 		}

@@ -44,6 +44,7 @@ new file, BUNDLE.key. The key is never printed: give the file to
 					return err
 				}
 			}
+			o.Note = func(line string) { fmt.Fprintln(p.stderr, line) }
 			bar := newBar(p.stderr, "packing")
 			o.Progress = bar.report
 			result, err := packer.Pack(c.Context(), o)
@@ -66,6 +67,7 @@ new file, BUNDLE.key. The key is never printed: give the file to
 	c.Flags().StringVar(&o.Seal.Format, "format", packer.FormatAge, "age, or openssl for the shell recipe")
 	c.Flags().StringVar(&signKey, "sign-key", "", "sign the bundle with the secret key in this `FILE`")
 	c.Flags().StringVar(&signPassword, "sign-password-file", "", "the `FILE` with the password of --sign-key (default: asked on the terminal)")
+	c.Flags().BoolVar(&o.Locked, "locked", false, "take modules from elsewhere as the lock has them: resolve nothing, change no lock")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	c.MarkFlagsMutuallyExclusive("key-out", "passphrase-file", "recipient")
 	_ = c.MarkFlagRequired("output") // fails only for a flag that does not exist

@@ -26,6 +26,7 @@ func registryClient(plainHTTP bool) *registry.Client {
 func (p *program) modulePublishCommand(modules *string) *cobra.Command {
 	var o registry.PublishOptions
 	var asJSON, plainHTTP bool
+	var signKey, passwordFile string
 	c := &cobra.Command{
 		Use:   "publish MODULE oci://HOST/REPOSITORY",
 		Short: "Put a module into an OCI registry",
@@ -50,6 +51,11 @@ Log in with docker login HOST, or have a credential helper in docker's config.js
 			if err := p.lintToPublish(c.Context(), dir); err != nil {
 				return err
 			}
+			if signKey != "" && !o.DryRun {
+				if _, err := p.signModule(dir, signKey, passwordFile); err != nil {
+					return err
+				}
+			}
 			if o.ModTime, err = packer.SourceDateEpoch(); err != nil {
 				return err
 			}
@@ -66,6 +72,8 @@ Log in with docker login HOST, or have a credential helper in docker's config.js
 		},
 	}
 	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "ask the registry, say what would be done, and change nothing")
+	c.Flags().StringVar(&signKey, "sign-key", "", "sign the module first, with the secret key in this `FILE`")
+	c.Flags().StringVar(&passwordFile, "sign-password-file", "", "the `FILE` with the password of --sign-key (default: asked on the terminal)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	plainHTTPFlag(c, &plainHTTP)
 	return c

@@ -85,17 +85,11 @@ collection.`,
 			if err != nil {
 				return err
 			}
-			if dir, err = filepath.Abs(dir); err != nil { // its last component is the module's name
-				return err
-			}
-			key, err := p.signingKey(signKey, passwordFile)
+			id, err := p.signModule(dir, signKey, passwordFile)
 			if err != nil {
 				return err
 			}
-			if err := signing.SignModule(dir, filepath.Base(dir), key); err != nil {
-				return err
-			}
-			fmt.Fprintln(p.stdout, key.ID())
+			fmt.Fprintln(p.stdout, id)
 			return nil
 		},
 	}
@@ -103,4 +97,16 @@ collection.`,
 	c.Flags().StringVar(&passwordFile, "sign-password-file", "", "the `FILE` with the password of --sign-key (default: asked on the terminal)")
 	_ = c.MarkFlagRequired("sign-key") // fails only for a flag that does not exist
 	return c
+}
+
+// signModule signs the module in dir and returns the key's id.
+func (p *program) signModule(dir, signKey, passwordFile string) (id string, err error) {
+	if dir, err = filepath.Abs(dir); err != nil { // its last component is the module's name
+		return "", err
+	}
+	key, err := p.signingKey(signKey, passwordFile)
+	if err != nil {
+		return "", err
+	}
+	return key.ID(), signing.SignModule(dir, filepath.Base(dir), key)
 }
