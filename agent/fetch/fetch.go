@@ -19,6 +19,7 @@ import (
 )
 
 const (
+	firstRange   = 2 << 20 // the first request, which is the only one for a small file
 	rangeSize    = 1 << 20 // one parallel request; more costs memory and gains nothing
 	requests     = transport.Connections
 	arriving     = 8         // requests whose bytes are taken: one buffer each, the others wait at their first byte

@@ -58,8 +58,8 @@ func TestRangesAreHeldToOneVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{
-			"bytes=0-1048575 if-range= if-match=",
-			`bytes=1048576-2097151 if-range= if-match="v1"`,
+			"bytes=0-2097151 if-range= if-match=",
+			`bytes=2097152-3145727 if-range= if-match="v1"`,
 			`bytes=5242880-5242880 if-range= if-match="v1"`,
 		} {
 			if !strings.Contains(seen.requests(), want) {

@@ -287,7 +287,7 @@ func TestTheLogTellsProgressAndNoSecret(t *testing.T) {
 			"mirror does not serve, going on": {"attempt": int64(1)},
 			"fetching":                        {"attempt": int64(3)},
 			"request will be repeated":        {"url": mirrorURL + "?redacted"},
-			"still fetching":                  {"bytes": int64(1 << 20), "size": int64(9 << 20), "bytes_per_second": int64(1 << 20 / 5), "remaining": 40 * time.Second},
+			"still fetching":                  {"bytes": int64(2 << 20), "size": int64(9 << 20), "bytes_per_second": int64(2 << 20 / 5), "remaining": 18 * time.Second},
 			"fetched":                         {"bytes": int64(9 << 20), "sha256": digest(data)},
 		} {
 			found := logs.FilterMessage(message).All()

@@ -47,8 +47,8 @@ func (r *remote) ranges(parent context.Context, first *answer, f *feed) error {
 	group.Go(func() error {
 		defer close(order)
 		defer close(waiting)
-		for from := int64(0); from < first.size; from += rangeSize {
-			b := newBlock(span{from, min(from+rangeSize, first.size) - 1})
+		for from, to := int64(0), int64(firstRange); from < first.size; from, to = to, to+rangeSize {
+			b := newBlock(span{from, min(to, first.size) - 1})
 			begin := first
 			if from > 0 {
 				begin = nil
@@ -75,12 +75,17 @@ func (r *remote) ranges(parent context.Context, first *answer, f *feed) error {
 // grant gives each block in turn a buffer as soon as one is free, until ctx ends.
 func grant(ctx context.Context, waiting <-chan *block, free <-chan []byte) {
 	for b := range waiting {
+		size := b.span.length()
+		if size > rangeSize { // the first: its buffer is of no use for others
+			b.grant <- make([]byte, size)
+			continue
+		}
 		select {
 		case buffer := <-free:
 			if buffer == nil {
 				buffer = make([]byte, rangeSize)
 			}
-			b.grant <- buffer[:b.span.length()]
+			b.grant <- buffer[:size]
 		case <-ctx.Done():
 			return
 		}
@@ -102,7 +107,7 @@ func forward(parent, ctx context.Context, order <-chan *block, f *feed, free cha
 				}
 			}
 			p := piece{data: b.buffer[done:now]}
-			if now == size {
+			if now == size && size <= rangeSize {
 				p.whole, p.free = b.buffer[:cap(b.buffer)], free
 			}
 			if f.put(parent, p) != nil {

@@ -96,7 +96,7 @@ type answer struct {
 // open asks for the first range: the answer tells the size, and whether the server
 // knows ranges at all.
 func (r *remote) open(ctx context.Context) (*answer, error) {
-	resp, err := r.get(ctx, span{0, rangeSize - 1}, nil)
+	resp, err := r.get(ctx, span{0, firstRange - 1}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // Stream is one file, read front to back. Its bytes arrive on goroutines of its
-// own, read ahead within a fixed amount of memory: 1 MiB, or 8 MiB with parallel
+// own, read ahead within a fixed amount of memory: 1 MiB, or 10 MiB with parallel
 // ranges. Read and Close may be called from different goroutines, Read from one
 // at a time.
 type Stream struct {

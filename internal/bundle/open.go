@@ -48,8 +48,8 @@ const (
 
 	// Between any two stages of the pipeline at most this much is buffered: enough
 	// for a stage that gives some stretches many times as fast as others.
-	aheadBlocks = 8
-	aheadSize   = 256 << 10
+	aheadBlocks = 16
+	aheadSize   = 128 << 10
 )
 
 // Kind says how a bundle is sealed. The first bytes of each layer tell; no

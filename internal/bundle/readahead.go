@@ -13,6 +13,7 @@ var errClosed = errors.New("bundle reader is closed")
 type readAhead struct {
 	full    chan []byte
 	free    chan []byte
+	most    int           // blocks that may be made
 	done    chan struct{} // closed by stop
 	stopped chan struct{} // closed when the goroutine has ended
 	once    sync.Once
@@ -25,11 +26,9 @@ func newReadAhead(r io.Reader, blocks, size int) *readAhead {
 	a := &readAhead{
 		full:    make(chan []byte, blocks),
 		free:    make(chan []byte, blocks),
+		most:    blocks,
 		done:    make(chan struct{}),
 		stopped: make(chan struct{}),
-	}
-	for range blocks {
-		a.free <- nil // made at first use: a small bundle needs one
 	}
 	go a.run(r, size)
 	return a
@@ -38,16 +37,25 @@ func newReadAhead(r io.Reader, blocks, size int) *readAhead {
 func (a *readAhead) run(r io.Reader, size int) {
 	defer close(a.stopped)
 	defer close(a.full)
-	for {
+	for made := 0; ; {
 		var block []byte
 		select {
 		case block = <-a.free:
-		case <-a.done:
-			a.err = errClosed
-			return
+		default:
+			// One that was used lies in the processor's cache and has its memory: another
+			// is made only where the reader has all there are.
+			if made < a.most {
+				block = make([]byte, size)
+				made++
+			}
 		}
 		if block == nil {
-			block = make([]byte, size)
+			select {
+			case block = <-a.free:
+			case <-a.done:
+				a.err = errClosed
+				return
+			}
 		}
 		n, err := fill(r, block)
 		if n > 0 {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,15 +63,27 @@ func newBench(o options) (*bench, error) {
 // through a mapping in smaller pieces, and maps it more slowly at every start.
 func (b *bench) install(programs ...string) error {
 	for _, name := range programs {
-		text, err := os.ReadFile(filepath.Join(b.bin, name))
-		if err == nil {
-			err = os.WriteFile(b.program(name), text, 0o755)
-		}
-		if err != nil {
+		if err := copyFile(filepath.Join(b.bin, name), b.program(name)); err != nil {
 			return fmt.Errorf("install %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// copyFile copies a program. It does not read it whole: what this process has used
+// is the least that a process started by it can show.
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{in}, make([]byte, 1<<20))
+	return errors.Join(err, out.Close())
 }
 
 func (b *bench) close() {
