@@ -136,3 +136,56 @@ func TestARealRegistryRefusesStrangers(t *testing.T) {
 	_, err = registry.New(registry.Options{}).Resolve(t.Context(), ref)
 	wantError(t, err, "not in the registry")
 }
+
+func TestAPersonalityOfTenModulesIsLocked(t *testing.T) {
+	host := distribution(t)
+	login(t, auths(host, "test", "test"))
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	text := "name: ten\nmodules:\n"
+	for _, name := range standardModules() {
+		ref := "oci://" + host + "/team/modules/" + name
+		if _, err := registry.New(registry.Options{}).Publish(t.Context(), filepath.Join("../../modules", name), ref, registry.PublishOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		text += "  - " + ref + ":1\n"
+	}
+	write(t, filepath.Join(dir, "ten.yaml"), text, 0o644)
+	pack := func(in string, locked bool) (*packer.Result, error) {
+		t.Setenv("XDG_CACHE_HOME", t.TempDir()) // an empty one each time
+		return packer.Pack(t.Context(), packer.Options{
+			Source: filepath.Join(in, "ten.yaml"), Output: filepath.Join(in, "ten.bundle"), Version: "test", Locked: locked,
+			Seal: packer.Seal{KeyOut: filepath.Join(t.TempDir(), "key")},
+		})
+	}
+	if _, err := pack(dir, true); err == nil || !strings.Contains(err.Error(), "ten.lock does not have module caddy") {
+		t.Errorf("locked before there is a lock: %v", err)
+	}
+	here, err := pack(dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ten.yaml", "ten.lock"} {
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(elsewhere, name), string(content), 0o644)
+	}
+	there, err := pack(elsewhere, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if here.ContentDigest != there.ContentDigest || len(there.Modules) != 10 {
+		t.Errorf("%s here, %s there, %d modules", here.ContentDigest, there.ContentDigest, len(there.Modules))
+	}
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	if err := os.Remove(filepath.Join(elsewhere, "ten.bundle")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pack(elsewhere, true); err == nil || !strings.Contains(err.Error(), "docker login") {
+		t.Errorf("without a login: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(elsewhere, "ten.bundle")); err == nil {
+		t.Error("a bundle is there all the same")
+	}
+}
