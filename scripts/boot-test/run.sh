@@ -10,15 +10,15 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 # shellcheck disable=SC2034 # the parts use them
 tools=$top/.tools/bin logs=$top/build/boot-test case=prepare name=
-for part in expect roots world machine cases cloud lifecycle; do
+for part in expect roots world machine cases cloud lifecycle hashicorp; do
   # shellcheck source=/dev/null
   . "$here/lib/$part.sh"
 done
 
 # The slow ones first: most of their time they wait.
-all=(late_metadata no_userdata package_lifecycle units first_boot second_boot long_run shutdown_in_run
+all=(late_metadata no_userdata package_lifecycle rpm_lifecycle units first_boot second_boot long_run shutdown_in_run
   module_reboots killed foreign_userdata script_userdata cloned rebaked upgraded_in_run
-  beside_cloud_init script_beside_cloud_init faster_than_cloud_init)
+  beside_cloud_init script_beside_cloud_init hashicorp_packer faster_than_cloud_init)
 
 # can_run says what is missing, if anything is.
 can_run() {

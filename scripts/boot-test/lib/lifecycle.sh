@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2154 # run.sh has what is shared
-# The cases that boot nothing: the package's life, and the order of the units.
+# The packages' life, and the order of the units.
 
-# paths ROOT: every path but those of dpkg's own books.
+# paths ROOT: every path but those of dpkg's and rpm's own books.
 paths() {
-  (cd "$1" && find . \( -path ./var/lib/dpkg -o -path ./var/log/dpkg.log -o -path ./var/cache/ldconfig \) -prune -o "${@:2}") | sort
+  (cd "$1" && find . \( -path ./var/lib/dpkg -o -path ./var/log/dpkg.log -o -path ./var/cache/ldconfig -o -path ./root/.rpmdb \) -prune -o "${@:2}") | sort
 }
 
 # listing ROOT: the paths, each with mode, link and content.
@@ -61,6 +61,57 @@ LEFT
   expect "it is purged" in_root dpkg -P startup-agent
   listing "$image" >"$scratch/after"
   expect "nothing is left, and nothing else was changed" diff "$scratch/before" "$scratch/after"
+}
+
+# rpm_lifecycle: the same of the rpm, which has scripts of its own, and the live part on
+# a machine that runs. rpm knows nothing here of what dpkg has installed.
+rpm_lifecycle() {
+  local arch version before record=/var/lib/startup-agent/record.json
+  arch=$(dpkg --print-architecture)
+  userdata waits --env MIDDLE=wait
+  machine_new "$name" "$plain"
+  metadata "$id" "$scratch/waits"
+  for version in 1 2; do
+    PACKAGES=$scratch PACKAGE_VERSION=0.0.$version "$top/scripts/package/build.sh" "rpm-$arch" >>"$logs/package.log"
+    install -m 0644 "$scratch"/startup-agent-0.0.$version-*.rpm "$image/root/$version.rpm"
+  done
+  paths "$image" -print >"$scratch/paths"
+  expect "it installs" in_root "${rpm[@]}" -i /root/1.rpm
+  expect "the unit is enabled" in_root systemctl is-enabled startup-agent
+  expect "bake-check finds nothing" in_root startup-agent bake-check
+  expect_text "what it adds is what the docs say" "$(documented | of_rpm | sort)" added
+  expect_text "rpm has nothing to complain of" "" in_root rpm --verify --nodeps startup-agent
+  ln -s /usr/share/startup-agent/hooks/asg-ready "$image/etc/startup-agent/hooks.d/"
+
+  machine_on
+  until_true 60 "the second module runs" on grep -q '^middle' /var/lib/ran
+  before=$(agent_pid)
+  expect "it upgrades" on "${rpm[@]}" -U /root/2.rpm
+  expect_text "the run goes on, not restarted" "$before" agent_pid
+  on touch /var/lib/go-on
+  until_true 30 "the run ends" status_is 0
+  expect_text "no module ran twice" "$all_done" ran
+  expect "the unit is still enabled" on systemctl is-enabled startup-agent
+  on systemctl disable startup-agent
+  expect "it is installed again" on "${rpm[@]}" -U --force /root/2.rpm
+  expect_text "who disabled it is heard" disabled on systemctl is-enabled startup-agent
+
+  on cp "$record" /root/record
+  expect "it is erased" on rpm -e startup-agent
+  expect "the program and the unit are gone" on 'test ! -e /usr/bin/startup-agent && ! systemctl cat startup-agent.service'
+  expect_text "and all the rest" "" on "find /usr /etc -name '*startup*agent*' -not -path '/etc/startup-agent*' -not -name startup-agent.service.d"
+  expect "the record is left" on cmp "$record" /root/record
+  expect "and the owner's hooks" on test -L /etc/startup-agent/hooks.d/asg-ready
+  expect "it comes back" on "${rpm[@]}" -i /root/2.rpm
+  expect "and is enabled" on systemctl is-enabled startup-agent
+  expect "with its role" status_is 0
+}
+rpm=(rpm --nodeps)
+
+# of_rpm: where an rpm has what Debian has elsewhere.
+of_rpm() {
+  echo ./usr/share/zsh/site-functions # this machine has no zsh
+  sed 's,zsh/vendor-completions,zsh/site-functions,; /changelog.Debian/d'
 }
 
 # added: the paths that are there now and were not before, as docs/baking.md

@@ -2,7 +2,7 @@
 # The root file systems: made once, kept in .tools/cache, never booted themselves.
 
 suite=bookworm
-packages=systemd,systemd-sysv,dbus,openssh-server,ca-certificates,iproute2
+packages=systemd,systemd-sysv,dbus,openssh-server,ca-certificates,iproute2,rpm
 cache=${BOOT_TEST_CACHE:-$top/.tools/cache}
 
 # prepare_roots sets $plain, a small Debian, and $clouded, the same with
