@@ -54,6 +54,10 @@ package: dist $(NFPM) ## build the agent's deb and rpm for amd64 and arm64, into
 boot-test: build dist/linux-$(shell go env GOARCH)/startup-agent $(NFPM) $(MOCK) $(VERSITYGW) ## boot a real Debian with the package in it, many ways; needs root
 	scripts/boot-test/run.sh
 
+.PHONY: vm-test
+vm-test: build dist/linux-amd64/startup-agent $(NFPM) $(MOCK) $(VERSITYGW) ## cut the power of a virtual machine while its agent works (minutes); needs root and qemu
+	scripts/vm-test/run.sh
+
 .PHONY: demo
 demo: build ## pack a personality and boot it here: no root, no AWS
 	@build/startup-packer rehearse scripts/demo/personality.yaml
