@@ -97,6 +97,10 @@ test-modules: MODULES := $(patsubst modules/%/start,%,$(wildcard modules/*/start
 test-modules: build ## try every module, and six together, on Debian 12 and 13, booted here; needs root
 	@build/startup-packer module test --modules modules --base debian12 --base debian13 $(MODULES) scripts/demo/six.yaml
 
+.PHONY: share-test
+share-test: build $(REGISTRY) ## publish ten modules to a registry, pack them from there, and boot their bundle; needs root
+	scripts/share-test/run.sh
+
 .PHONY: six
 six: build ## boot six modules together, and draw where the time went; needs root
 	@build/startup-packer module test --modules modules --timeline docs/img/six.svg scripts/demo/six.yaml
