@@ -106,8 +106,8 @@ six: build ## boot six modules together, and draw where the time went; needs roo
 	@build/startup-packer module test --modules modules --timeline docs/img/six.svg scripts/demo/six.yaml
 
 .PHONY: test-modules-quick
-test-modules-quick: build ## try module test itself, and five modules on Debian 12, where this machine can
-	go test -tags integration -count 1 -run TestMachines ./packer/proving
+test-modules-quick: build ## try module test itself, the guide to modules, and five of them on Debian 12, where this machine can
+	go test -tags integration -count 1 -run 'TestMachines|TestTheGuide' ./packer/proving
 	@build/startup-packer module test --modules modules --skip-unable tinydns redis users volume nginx
 
 .PHONY: cover

@@ -116,7 +116,7 @@ func Pack(ctx context.Context, o Options) (*Result, error) {
 type Planned struct {
 	Personality Personality
 	Modules     []PlannedModule
-	Lib         []byte // the collection's shell library; nil: none
+	Lib         []byte // the shell library, the collection's own or the standard one; nil: none needs it
 }
 
 // PlannedModule is one module that will be packed.
@@ -153,18 +153,10 @@ func Plan(ctx context.Context, o Options) (*Planned, error) {
 		taken[m.Name] = true
 		plan.Modules = append(plan.Modules, m)
 	}
-	if plan.Lib == nil && plan.wantsLib() {
+	if plan.Lib == nil && slices.ContainsFunc(plan.Modules, func(m PlannedModule) bool { return usesLib(m.Tree) }) {
 		plan.Lib = modules.Library()
 	}
 	return plan, finder.Finish()
-}
-
-// wantsLib reports whether a module from elsewhere uses the shell library. Its own
-// collection is not here: it gets the standard one.
-func (p *Planned) wantsLib() bool {
-	return slices.ContainsFunc(p.Modules, func(m PlannedModule) bool {
-		return m.Source != "" && usesLib(m.Tree)
-	})
 }
 
 // usesLib reports whether a module's scripts name the shell library.

@@ -7,24 +7,11 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 )
-
-// agentProgram builds the agent, static.
-func agentProgram(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "startup-agent")
-	c := exec.Command("go", "build", "-o", program, "startup-bundle/cmd/startup-agent")
-	c.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return program
-}
 
 func script(t *testing.T, files map[string]string) string {
 	t.Helper()
@@ -84,7 +71,7 @@ func TestMachines(t *testing.T) {
 	if err := o.able(Needs{Disk: &Disk{}}); err != nil {
 		t.Skip(err)
 	}
-	o.Agent = agentProgram(t) // before the cache moves: it is Go's too
+	o.Agent = filepath.Join(programs(t), "startup-agent") // before the cache moves: it is Go's too
 	shared := ownCache(t)
 	for _, test := range []struct {
 		name           string
