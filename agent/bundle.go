@@ -94,7 +94,7 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fet
 		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, &mirrorError{stream.URL(), err})
 	}
 	a.have = contents
-	got := &record.Bundle{Name: contents.Manifest.Name, SHA256: stream.SHA256(), Bytes: stream.Bytes(), URL: url}
+	got := &record.Bundle{Name: contents.Manifest.Name, SHA256: stream.SHA256(), Bytes: stream.Bytes(), URL: url, VouchedBy: by}
 	log.Info("bundle unpacked", zap.String("bundle", contents.Manifest.Name), zap.Int64("bytes", stream.Bytes()),
 		zap.String("sha256", stream.SHA256()), zap.String("vouched_by", by), zap.String("encryption", string(reader.Kind().Encryption)),
 		zap.Int("modules", len(contents.Manifest.Modules)), zap.String("url", url), zap.Duration("duration", time.Since(began)))

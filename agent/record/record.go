@@ -61,13 +61,16 @@ type Run struct {
 
 // Bundle is the bundle in the agent's folder.
 type Bundle struct {
-	Name    string `json:"name"`
-	SHA256  string `json:"sha256"` // of the file as fetched, hex
-	Bytes   int64  `json:"bytes"`
-	URL     string `json:"url"`               // redacted
-	ByHand  bool   `json:"by_hand,omitempty"` // it has no manifest
-	Whole   bool   `json:"whole"`             // it is in the agent's folder; false while it is replaced
-	Durable bool   `json:"durable"`           // and all of it is on the disk
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"` // of the file as fetched, hex
+	Bytes  int64  `json:"bytes"`
+	URL    string `json:"url"` // redacted
+	// VouchedBy is sha256, passphrase, https, s3 or file; or signature: and the key's
+	// id. Empty for a script, and in records of agents that did not write it.
+	VouchedBy string `json:"vouched_by,omitempty"`
+	ByHand    bool   `json:"by_hand,omitempty"` // it has no manifest
+	Whole     bool   `json:"whole"`             // it is in the agent's folder; false while it is replaced
+	Durable   bool   `json:"durable"`           // and all of it is on the disk
 }
 
 // Module is what became of one module.
