@@ -166,7 +166,7 @@ func advice(d *document.Document) []string {
 	var list []string
 	for _, u := range d.URLs {
 		if strings.HasPrefix(strings.ToLower(u), "http:") && d.SHA256 == "" {
-			list = append(list, "from "+secret.URL(u)+" only a bundle under an age passphrase will be taken: plain http vouches for nothing; add the line sha256: or serve it by https")
+			list = append(list, "from "+secret.URL(u)+" only a bundle under an age passphrase will be taken: plain http vouches for nothing; add the line sha256: or serve it by https, unless the image trusts signatures alone")
 		}
 	}
 	if d.Key.IsSet() {
