@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"startup-bundle/internal/secret"
@@ -107,6 +108,20 @@ func (d Document) Equal(other Document) bool {
 		d.Timeout == other.Timeout &&
 		d.OpenSSLIterations == other.OpenSSLIterations &&
 		maps.Equal(d.Env, other.Env)
+}
+
+// UnvouchedAdvice is what to say of each URL of [Document.Unvouched].
+const UnvouchedAdvice = "only a bundle under an age passphrase will be taken: plain http vouches for nothing; add the line sha256: or serve it by https, unless the image trusts signatures alone"
+
+// Unvouched returns the URLs of which neither a digest nor the transport vouches
+// for what is fetched there.
+func (d Document) Unvouched() (urls []string) {
+	for _, u := range d.URLs {
+		if strings.HasPrefix(strings.ToLower(u), "http:") && d.SHA256 == "" {
+			urls = append(urls, u)
+		}
+	}
+	return urls
 }
 
 func (d Document) withDefaults() Document {

@@ -26,12 +26,13 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	if err := root.ExecuteContext(ctx); err != nil {
+	if ran, err := root.ExecuteContextC(ctx); err != nil {
 		fmt.Fprintf(stderr, "startup-agent: %v\n", err)
 		if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
 			fmt.Fprintf(stderr, "as root: sudo startup-agent %s\n", strings.Join(args, " "))
 		}
 		if p.code == agent.CodeDone {
+			fmt.Fprintln(stderr, usage(ran))
 			return int(agent.CodeUsage)
 		}
 	}
@@ -106,4 +107,13 @@ func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 func (p *program) failed(code agent.Code, err error) error {
 	p.code = code
 	return err
+}
+
+// usage says how c is called, for whoever called it in another way.
+func usage(c *cobra.Command) string {
+	text := c.CommandPath() + " --help says more"
+	if c.HasSubCommands() {
+		return text
+	}
+	return "usage: " + c.UseLine() + "\n" + text
 }

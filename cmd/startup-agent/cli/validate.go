@@ -164,10 +164,8 @@ func enforcement(paths agent.Paths, kind string) []string {
 // advice says what the agent will only find out later.
 func advice(d *document.Document) []string {
 	var list []string
-	for _, u := range d.URLs {
-		if strings.HasPrefix(strings.ToLower(u), "http:") && d.SHA256 == "" {
-			list = append(list, "from "+secret.URL(u)+" only a bundle under an age passphrase will be taken: plain http vouches for nothing; add the line sha256: or serve it by https, unless the image trusts signatures alone")
-		}
+	for _, u := range d.Unvouched() {
+		list = append(list, "from "+secret.URL(u)+" "+document.UnvouchedAdvice)
 	}
 	if d.Key.IsSet() {
 		list = append(list, "the key is in the userdata, where every process on the instance can read it: key_from keeps it out")

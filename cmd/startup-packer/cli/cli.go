@@ -42,11 +42,14 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	ran, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return p.code
 	}
 	fmt.Fprintf(stderr, "startup-packer: %v\n", err)
+	if !p.began {
+		fmt.Fprintln(stderr, usage(ran))
+	}
 	switch {
 	case ctx.Err() != nil:
 		return codeInterrupted
@@ -132,4 +135,13 @@ func keyFlag(c *cobra.Command, usage string) func() (secret.String, error) {
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// usage says how c is called, for whoever called it in another way.
+func usage(c *cobra.Command) string {
+	text := c.CommandPath() + " --help says more"
+	if c.HasSubCommands() {
+		return text
+	}
+	return "usage: " + c.UseLine() + "\n" + text
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"startup-bundle/internal/document"
+	"startup-bundle/internal/secret"
 	"startup-bundle/packer"
 )
 
@@ -58,6 +59,11 @@ needs bash, curl, openssl and tar there, and a bundle of --format openssl.`,
 		text, err := write(d)
 		if err != nil {
 			return err
+		}
+		if !script { // which verifies nothing anyway
+			for _, u := range d.Unvouched() {
+				fmt.Fprintf(p.stderr, "warning: from %s %s\n", secret.URL(u), document.UnvouchedAdvice)
+			}
 		}
 		if out == "" {
 			_, err = p.stdout.Write(text)
