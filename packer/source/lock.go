@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"startup-bundle/internal/module"
 )
 
 const (
@@ -106,8 +108,10 @@ func parseLock(text []byte) ([]Locked, error) {
 			return nil, fmt.Errorf("%s is there twice", r)
 		case !resolvedForm.MatchString(m.Resolved) || !treeForm.MatchString(m.Tree):
 			return nil, fmt.Errorf("%s: resolved and tree are digests", r)
-		case m.Name == "":
-			return nil, fmt.Errorf("%s: it has no name", r)
+		case module.CheckName(m.Name) != nil:
+			return nil, fmt.Errorf("%s: %w", r, module.CheckName(m.Name))
+		case r.origin != originOCI && m.Name != r.Name:
+			return nil, fmt.Errorf("%s: it is called %s, and its reference says %s", r, m.Name, r.Name)
 		}
 		seen[m.Source] = true
 	}

@@ -111,6 +111,8 @@ func TestALockIsReadStrictly(t *testing.T) {
 		"an option as commit": "version: 1\nmodules:\n" + entry(ref, "--upload-pack=id", "sha256:"+someDigest),
 		"no tree":             "version: 1\nmodules:\n" + entry(ref, "sha256:"+someDigest, ""),
 		"a path as tree":      "version: 1\nmodules:\n" + entry(ref, "sha256:"+someDigest, "../../etc"),
+		"a path as name":      "version: 1\nmodules:\n" + strings.Replace(good, "name: hello", "name: ../hello", 1),
+		"another name":        "version: 1\nmodules:\n" + strings.Replace(entry("git+https://git.example/m.git//hello", someDigest, "sha256:"+someDigest), "name: hello", "name: other", 1),
 		"no reference":        "version: 1\nmodules:\n" + entry("hello", "sha256:"+someDigest, "sha256:"+someDigest),
 		"no YAML":             "version: [1",
 		"nothing":             "",

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -61,7 +63,21 @@ func compare(before, after string) (string, error) {
 			b.WriteString(fileDiff(filepath.Join(before, name), filepath.Join(after, name), name, was, is))
 		}
 	}
-	return b.String(), nil
+	return visible(b.String()), nil
+}
+
+// visible writes out what a terminal would obey or not show: control characters,
+// and those that change the direction of a text.
+func visible(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 func entries(dir string) (map[string]bundle.Entry, error) {
@@ -106,7 +122,7 @@ func readText(path string) ([]byte, bool) {
 		return nil, false
 	}
 	text, err := os.ReadFile(path)
-	if err != nil || !utf8.Valid(text) || bytes.ContainsAny(text, "\x00\x1b") { // a terminal would obey the rest
+	if err != nil || !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
 		return nil, false
 	}
 	return text, true
