@@ -18,7 +18,7 @@ import (
 )
 
 // bundle fetches, verifies, decrypts and unpacks the bundle, in one pipeline.
-// Afterwards have is set and recorded; or nothing of the bundle is on the disk.
+// Afterwards have is set; or nothing of the bundle is on the disk.
 func (a *Agent) bundle(ctx context.Context, key secret.String) error {
 	return a.phase(PhaseBundle, func(log *zap.Logger) error {
 		defer boundMemory()()
@@ -104,15 +104,14 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fet
 	if err := a.plan(log, got); err != nil {
 		return err
 	}
-	if err := a.persist(); err != nil {
-		return err
-	}
-	return a.save()
+	return a.persist()
 }
 
 // persist writes the bundle out to the disk. The modules need not wait for that:
 // until it is done a power cut can leave empty files, which the next start
 // notices by their digests. A bundle made by hand has none, so it is waited for.
+// The record tells of the bundle with the first module's start: a run that is cut
+// off before that fetches it again.
 func (a *Agent) persist() error {
 	a.run.Bundle.Whole = true
 	a.sync = make(chan error, 1)

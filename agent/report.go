@@ -43,12 +43,7 @@ func (a *Agent) end(ctx, hooks context.Context, began time.Time, err error) Code
 		a.conclude(code, err)
 		a.publish(a.run)
 	} else {
-		code, err = a.recordEnd(code, err)
-		// The modules' end is recorded by now: it need not wait for the bundle to
-		// be on the disk, and a shutdown does not wait for that at all.
-		if code != CodeInterrupted {
-			code, err = a.recordSynced(code, err)
-		}
+		code, err = a.recordRun(code, err)
 	}
 	a.hooks(hooks)
 	fields := []zap.Field{zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(began)), zap.String(journal.KeyPhase, a.run.Phase)}
@@ -89,17 +84,21 @@ func (a *Agent) recordEnd(code Code, err error) (Code, error) {
 	return code, err
 }
 
-// recordSynced waits until the bundle is on the disk, and records that.
-func (a *Agent) recordSynced(code Code, err error) (Code, error) {
-	if a.sync == nil {
-		return code, err
+// recordRun records how the run ended, and that the bundle is on the disk. The
+// modules' end need not wait for that, and a shutdown does not wait for it at all.
+func (a *Agent) recordRun(code Code, err error) (Code, error) {
+	if len(a.sync) == 0 { // not yet, or there is nothing to wait for
+		code, err = a.recordEnd(code, err)
+		if a.sync == nil || code == CodeInterrupted {
+			return code, err
+		}
 	}
 	if syncErr := a.synced(); syncErr != nil {
 		if code == CodeDone {
-			return a.recordEnd(CodeRecord, syncErr)
+			code, err = CodeRecord, syncErr
+		} else {
+			a.log.Error("bundle not on the disk", zap.Error(syncErr))
 		}
-		a.log.Error("bundle not on the disk", zap.Error(syncErr))
-		return code, err
 	}
 	return a.recordEnd(code, err)
 }
