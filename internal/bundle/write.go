@@ -15,14 +15,15 @@ import (
 )
 
 const (
-	smallFile  = 64 << 10 // files up to this size are written by the writers
+	smallFile  = 64 << 10 // files up to this size are written by the writers; a batch's buffer
 	maxWriters = 4        // and no more than processors: in one folder they wait for each other
 	maxFolders = 128      // folder handles held open
+	batchFiles = 32       // that one batch has at most
 )
 
 // treeWriter makes files and folders below a root. Small files are written by a
-// few goroutines: their cost is system calls, and those of one file wait for
-// each other. Folders are resolved through the os.Root and their descriptors
+// few goroutines, some at a time: their cost is system calls, and those of one file
+// wait for each other. Folders are resolved through the os.Root and their descriptors
 // kept; a file is then one openat with O_EXCL, so that a name that is there
 // already is an error and nothing is ever opened through a link.
 //
@@ -34,10 +35,11 @@ type treeWriter struct {
 	implied int64 // folders made, but not (yet) named by an entry of their own
 	exact   bool  // the umask lets 0755 and 0644 through
 
-	jobs    chan job
-	buffers chan []byte
+	next    batch // of the next files
+	batches chan batch
+	free    chan batch
 	ended   sync.WaitGroup // the writers
-	pending sync.WaitGroup // jobs not yet done
+	pending sync.WaitGroup // batches not yet done
 
 	mu  sync.Mutex
 	err error // the first of any writer
@@ -47,8 +49,14 @@ type job struct {
 	folder int
 	name   string // the whole path, for errors
 	mode   fs.FileMode
-	buffer []byte
-	size   int
+	data   []byte // in a batch's buffer
+}
+
+// batch is small files that one writer makes: to hand over each alone costs a good
+// part of making it. The zero value is one whose memory is not made yet.
+type batch struct {
+	jobs   []job
+	buffer []byte // what the files hold, one behind the other
 }
 
 func newTreeWriter(root *os.Root) (*treeWriter, error) {
@@ -57,14 +65,14 @@ func newTreeWriter(root *os.Root) (*treeWriter, error) {
 		root:    root,
 		made:    map[string]bool{".": true},
 		folders: map[string]*os.File{},
-		jobs:    make(chan job, writers),
-		buffers: make(chan []byte, 2*writers),
+		batches: make(chan batch, writers),
+		free:    make(chan batch, 2*writers),
 	}
 	if err := w.probe(); err != nil {
 		return nil, err
 	}
-	for range cap(w.buffers) {
-		w.buffers <- nil
+	for range cap(w.free) {
+		w.free <- batch{}
 	}
 	for range writers {
 		w.ended.Go(w.run)
@@ -86,11 +94,13 @@ func (w *treeWriter) probe() error {
 }
 
 func (w *treeWriter) run() {
-	for j := range w.jobs {
-		if err := w.small(j); err != nil {
-			w.fail(err)
+	for b := range w.batches {
+		for _, j := range b.jobs {
+			if err := w.small(j); err != nil {
+				w.fail(err)
+			}
 		}
-		w.buffers <- j.buffer
+		w.free <- batch{b.jobs[:0], b.buffer[:0]}
 		w.pending.Done()
 	}
 }
@@ -165,6 +175,7 @@ func (w *treeWriter) handle(name string) (int, error) {
 
 // release closes all folder handles, once no writer uses one.
 func (w *treeWriter) release() {
+	w.flush()
 	w.pending.Wait()
 	for _, f := range w.folders {
 		_ = f.Close()
@@ -185,17 +196,41 @@ func (w *treeWriter) file(name string, mode fs.FileMode, size int64, content io.
 	if size > smallFile {
 		return w.large(job{folder: folder, name: name, mode: mode}, content)
 	}
-	buffer := <-w.buffers
-	if buffer == nil {
-		buffer = make([]byte, smallFile)
-	}
-	if _, err := io.ReadFull(content, buffer[:size]); err != nil {
-		w.buffers <- buffer
+	data := w.room(int(size))
+	if _, err := io.ReadFull(content, data); err != nil {
 		return tarError(err)
 	}
-	w.pending.Add(1)
-	w.jobs <- job{folder, name, mode, buffer, int(size)}
+	w.next.jobs = append(w.next.jobs, job{folder, name, mode, data})
 	return nil
+}
+
+// room returns size bytes of the next batch's buffer.
+func (w *treeWriter) room(size int) []byte {
+	full := len(w.next.buffer)+size > cap(w.next.buffer) || len(w.next.jobs) == batchFiles
+	if full || w.next.buffer == nil {
+		w.flush()
+		w.next = w.unused()
+	}
+	from := len(w.next.buffer)
+	w.next.buffer = w.next.buffer[:from+size]
+	return w.next.buffer[from:]
+}
+
+// flush hands the next batch to the writers.
+func (w *treeWriter) flush() {
+	if len(w.next.jobs) > 0 {
+		w.pending.Add(1)
+		w.batches <- w.next
+		w.next = batch{}
+	}
+}
+
+func (w *treeWriter) unused() batch {
+	b := <-w.free
+	if b.buffer == nil {
+		b = batch{make([]job, 0, batchFiles), make([]byte, 0, smallFile)}
+	}
+	return b
 }
 
 func (w *treeWriter) open(j job) (int, error) {
@@ -218,7 +253,7 @@ func (w *treeWriter) small(j job) error {
 	if err != nil {
 		return err
 	}
-	for data := j.buffer[:j.size]; len(data) > 0; {
+	for data := j.data; len(data) > 0; {
 		n, err := retryEINTR(func() (int, error) { return unix.Write(fd, data) })
 		if err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", j.name, err), unix.Close(fd))
@@ -237,12 +272,9 @@ func (w *treeWriter) large(j job, content io.Reader) error {
 		return err
 	}
 	f := os.NewFile(uintptr(fd), j.name)
-	buffer := <-w.buffers
-	if buffer == nil {
-		buffer = make([]byte, smallFile)
-	}
-	_, err = io.CopyBuffer(onlyWriter{f}, content, buffer)
-	w.buffers <- buffer
+	b := w.unused()
+	_, err = io.CopyBuffer(onlyWriter{f}, content, b.buffer[:smallFile])
+	w.free <- b
 	return errors.Join(tarError(err), f.Close())
 }
 
@@ -251,7 +283,8 @@ type onlyWriter struct{ io.Writer }
 
 // close waits for the writers and returns the first error of any.
 func (w *treeWriter) close() error {
-	close(w.jobs)
+	w.flush()
+	close(w.batches)
 	w.ended.Wait()
 	w.release()
 	return w.failed()
