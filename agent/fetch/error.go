@@ -107,13 +107,6 @@ func (e *Error) hopeless() bool { return e.Kind == Unsupported }
 // final reports whether e looks like an answer that does not change with time.
 func (e *Error) final() bool { return e.Kind != Network }
 
-// Restartable reports whether err ended a stream in a way that opening the same
-// request again can mend: what was read so far must be thrown away.
-func Restartable(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && (e.Kind == Changed || e.lost)
-}
-
 // Next returns the request to open after err ended a stream of r: r itself where
 // the file changed, r with the mirror last that broke off, r without the mirror
 // whose file was the wrong one. It returns false where nothing is left to try.

@@ -2,12 +2,9 @@ package runner
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -18,24 +15,9 @@ const (
 	ellipsis = "…"
 )
 
-// Tail returns the last n lines of a log file as [Clean] makes them, oldest
-// first, without empty ones. It reads at most the last 64 KiB; a line longer
-// than 1 KiB is cut. The path is refused where a script's log would be.
-func Tail(path string, n int) ([]string, error) {
-	file, err := openRegular(path, unix.O_RDONLY)
-	if err != nil {
-		return nil, fmt.Errorf("read the end of a log: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	end, err := size(file)
-	if err != nil {
-		return nil, err
-	}
-	return tail(file, 0, end, n), nil
-}
-
-// tail returns the last n lines of file between two offsets. What cannot be
-// read is left out: a tail is an extra.
+// tail returns the last n lines of file between two offsets as [Clean] makes them,
+// oldest first, without empty ones. It reads at most the last 64 KiB; a line longer
+// than 1 KiB is cut. What cannot be read is left out: a tail is an extra.
 func tail(file *os.File, from, end int64, n int) []string {
 	buf := make([]byte, min(tailBytes, max(0, end-from)))
 	start, whole := lastLines(file, buf, from, end, tailBytes)
