@@ -110,12 +110,13 @@ func Identify(head []byte) (Kind, error) {
 
 // Open starts reading the bundle in raw. raw stays the caller's to close, after
 // the Reader. Each layer works on a goroutine of its own with bounded buffers:
-// decryption, decompression and the caller proceed at the same time.
+// decryption, decompression and the caller proceed at the same time. raw itself is
+// read as its bytes are wanted.
 //
 // Errors are ErrKey, ErrFormat or ErrDamaged, or raw's own, unchanged.
 func Open(raw io.Reader, key Key) (*Reader, error) {
 	r := &Reader{counted: &counter{r: raw}}
-	in := r.stage(r.counted)
+	in := r.layer(r.counted)
 	head, err := peek(in)
 	if err != nil {
 		r.Close()
@@ -128,13 +129,18 @@ func Open(raw io.Reader, key Key) (*Reader, error) {
 	return r, nil
 }
 
-// stage puts a goroutine above from, and a small buffer to peek into above that.
-func (r *Reader) stage(from io.Reader) *bufio.Reader {
-	ahead := newReadAhead(from, aheadBlocks, aheadSize)
-	r.stages = append(r.stages, ahead)
-	buffered := bufio.NewReaderSize(ahead, headSize)
+// layer puts a small buffer to peek into above from.
+func (r *Reader) layer(from io.Reader) *bufio.Reader {
+	buffered := bufio.NewReaderSize(from, headSize)
 	r.layers = append(r.layers, buffered)
 	return buffered
+}
+
+// stage puts a goroutine above from.
+func (r *Reader) stage(from io.Reader) *readAhead {
+	ahead := newReadAhead(from, aheadBlocks, aheadSize)
+	r.stages = append(r.stages, ahead)
+	return ahead
 }
 
 func (r *Reader) decrypt(in *bufio.Reader, head []byte, key Key) error {
@@ -146,33 +152,28 @@ func (r *Reader) decrypt(in *bufio.Reader, head []byte, key Key) error {
 	if kind.Encryption != Plain && !key.Secret.IsSet() {
 		return fmt.Errorf("%w: it is encrypted (%s) and no key is given", ErrKey, kind.Encryption)
 	}
-	plain := in
+	var plain io.Reader = in
 	switch kind.Encryption {
 	case AgePassphrase, AgeRecipient:
-		decrypted, err := openAge(in, kind.Encryption, key.Secret)
-		if err != nil {
-			return err
-		}
-		plain = r.stage(decrypted)
+		plain, err = openAge(in, kind.Encryption, key.Secret)
 	case OpenSSL:
-		var decrypted io.Reader
-		decrypted, r.kind.Derivation, err = openSalted(in, head, []byte(key.Secret.Reveal()), key.Iterations)
-		if err != nil {
-			return err
-		}
-		plain = r.stage(decrypted)
+		plain, r.kind.Derivation, err = openSalted(in, head, []byte(key.Secret.Reveal()), key.Iterations)
 	default:
 		if key.Secret.IsSet() {
-			return fmt.Errorf("%w: a key is given and the file is not encrypted: somebody may have put another file in its place; to run it all the same, leave the key out", ErrKey)
+			err = fmt.Errorf("%w: a key is given and the file is not encrypted: somebody may have put another file in its place; to run it all the same, leave the key out", ErrKey)
 		}
 	}
-	if head, err = peek(plain); err != nil {
+	if err != nil {
+		return err
+	}
+	above := r.layer(r.stage(plain))
+	if head, err = peek(above); err != nil {
 		return err
 	}
 	if r.kind.Compression = compressionOf(head); r.kind.Compression == "" {
 		return unknownFormat(head)
 	}
-	return r.decompress(plain)
+	return r.decompress(above)
 }
 
 func (r *Reader) decompress(in *bufio.Reader) error {
@@ -199,8 +200,7 @@ func (r *Reader) decompress(in *bufio.Reader) error {
 		plain = d
 	case Tar:
 	}
-	r.top = newReadAhead(&decompressed{r: plain, how: r.kind.Compression}, aheadBlocks, aheadSize)
-	r.stages = append(r.stages, r.top)
+	r.top = r.stage(&decompressed{r: plain, how: r.kind.Compression})
 	return nil
 }
 
@@ -256,10 +256,10 @@ func (r *Reader) Close() {
 	for _, s := range r.stages {
 		s.stop()
 	}
-	// The lowest stage may hang in raw's Read; those above it end by themselves,
-	// and must have before a decoder under them is closed.
-	for _, s := range r.stages[1:] {
-		<-s.stopped
+	// The lowest stage may hang in raw's Read; the one above it ends by itself, and
+	// must have before the decoder under it is closed.
+	if r.top != nil {
+		<-r.top.stopped
 	}
 	for _, c := range r.closers {
 		c()
