@@ -22,13 +22,15 @@ const (
 // boundMemory makes garbage be collected where the memory reaches unpackMemory,
 // and not each time it has doubled: never for a small bundle, and a large one,
 // whose buffers would be kept twice, fits small instances. What needs more, as
-// the key of a passphrase bundle, gets it. restore brings the usual rule back.
+// the key of a passphrase bundle, gets it. restore brings the usual rule back, and
+// gives the memory to the modules.
 func boundMemory() (restore func()) {
 	limit, percent := debug.SetMemoryLimit(unpackMemory), debug.SetGCPercent(-1)
 	preferHugePages()
 	return func() {
 		debug.SetGCPercent(percent)
 		debug.SetMemoryLimit(limit)
+		debug.FreeOSMemory()
 	}
 }
 

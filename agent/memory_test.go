@@ -45,6 +45,20 @@ func TestBuffersComeInHugePages(t *testing.T) {
 	}
 }
 
+func TestMemoryIsGivenBackBeforeModulesRun(t *testing.T) {
+	restore := boundMemory()
+	held := make([]byte, 64<<20)
+	for i := 0; i < len(held); i += os.Getpagesize() {
+		held[i] = 1
+	}
+	restore()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	if kept := m.HeapSys - m.HeapReleased; kept > uint64(len(held))/2 {
+		t.Errorf("the runtime keeps %d bytes, of which %d are garbage", kept, len(held))
+	}
+}
+
 // hugePagesOf touches b and returns how many more bytes than before lie in huge pages.
 func hugePagesOf(t *testing.T, b []byte, before int) int {
 	t.Helper()
