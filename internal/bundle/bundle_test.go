@@ -199,17 +199,35 @@ func TestCloseInMidStreamLeavesNoGoroutine(t *testing.T) {
 }
 
 func TestCloseDoesNotWaitForAHangingStream(t *testing.T) {
-	sealed := seal(t, tarOf(t, with(file("noise", noise(2<<20)))...))
-	synctest.Test(t, func(t *testing.T) {
-		raw, network := io.Pipe()
-		go func() { _, _ = network.Write(sealed[:1<<20]) }() // and then hangs
-		in, err := bundle.Open(raw, identityKey())
-		if err != nil {
-			t.Fatal(err)
+	plain := tarOf(t, with(file("noise", noise(2<<20)))...)
+	for name, tt := range map[string]struct {
+		raw []byte
+		key bundle.Key
+	}{
+		"age zstd": {seal(t, plain), identityKey()},
+		"age tar":  {encrypt(t, plain), identityKey()},
+		"openssl":  {sealOpenSSL(t, plain), passKey()},
+		"gzip":     {gzipped(t, plain), bundle.Key{}},
+		"tar":      {plain, bundle.Key{}},
+	} {
+		for _, read := range []int64{0, 1 << 19} {
+			t.Run(fmt.Sprint(name, " after ", read), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					raw, network := io.Pipe()
+					go func() { _, _ = network.Write(tt.raw[:3<<19]) }() // and then hangs
+					in, err := bundle.Open(raw, tt.key)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := io.CopyN(io.Discard, in, read); err != nil {
+						t.Fatal(err)
+					}
+					in.Close()
+					raw.Close() // frees the last
+				})
+			})
 		}
-		in.Close()
-		raw.Close() // frees the last
-	})
+	}
 }
 
 func TestABundleLargerThanTheDiskIsRefusedBeforeItIsWritten(t *testing.T) {
