@@ -3,9 +3,11 @@
 package instance_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,30 +46,38 @@ func TestMetadataMock(t *testing.T) {
 	tests := map[string]struct {
 		addresses []string
 		userdata  string
-		late      time.Duration // before the mock starts
+		late      bool // the mock starts only once the client waits for it
 	}{
-		"IPv4 and IPv6":    {[]string{ipv4, ipv6}, text, 0},
-		"IPv4 alone":       {[]string{ipv4}, text, 0},
-		"IPv6 alone":       {[]string{ipv6}, text, 0},
-		"late":             {[]string{ipv4, ipv6}, text, 3 * time.Second},
-		"without userdata": {[]string{ipv4}, "", 0}, // the mock answers 200 with nothing
+		"IPv4 and IPv6":    {[]string{ipv4, ipv6}, text, false},
+		"IPv4 alone":       {[]string{ipv4}, text, false},
+		"IPv6 alone":       {[]string{ipv6}, text, false},
+		"late":             {[]string{ipv4, ipv6}, text, true},
+		"without userdata": {[]string{ipv4}, "", false}, // the mock answers 200 with nothing
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			space := namespace(t, tt.addresses)
 			inside := exec.CommandContext(t.Context(), "ip", "netns", "exec", space, os.Args[0], "-test.run", "^TestInsideNamespace$", "-test.v")
 			inside.Env = append(withoutAWS(os.Environ()), insideEnv+"="+tt.userdata, "HTTP_PROXY=http://127.0.0.1:1", "http_proxy=http://127.0.0.1:1")
-			done := make(chan error, 1)
-			var out []byte
-			go func() {
-				var err error
-				out, err = inside.CombinedOutput()
-				done <- err
-			}()
-			time.Sleep(tt.late)
+			output, err := inside.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			inside.Stderr = inside.Stdout
+			if err := inside.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines, said := bufio.NewScanner(output), ""
+			waits := func() bool { return strings.Contains(said, "waiting for instance metadata") }
+			for tt.late && !waits() && lines.Scan() {
+				said += lines.Text() + "\n"
+			}
 			startMock(t, space, mock, tt.userdata)
-			if err := <-done; err != nil {
-				t.Fatalf("%v\n%s", err, out)
+			for lines.Scan() {
+				said += lines.Text() + "\n"
+			}
+			if err := errors.Join(lines.Err(), inside.Wait()); err != nil || (tt.late && !waits()) {
+				t.Fatalf("%v\n%s", err, said)
 			}
 		})
 	}
