@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"encoding/json"
+	"unicode/utf8"
 )
 
 // field is one field of an entry. Its text is that of a string, unescaped, or
@@ -36,7 +37,7 @@ func (e *entry) cut(key string) []byte {
 // what is unusual about a line is left to that.
 func parse(e entry, line []byte) (entry, bool) {
 	rest, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte("{"))
-	for ok && len(rest) > 0 {
+	for ok = ok && utf8.Valid(line); ok && len(rest) > 0; {
 		var f field
 		if f.key, rest, ok = cutString(rest); !ok {
 			break

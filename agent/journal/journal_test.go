@@ -284,6 +284,7 @@ func FuzzText(f *testing.F) {
 		`{"level":"info","time":"2026-11-22T21:38:37.000Z","msg":"output","phase":"modules","module":"web","line":"hi"}`,
 		`{"level":"error","time":"x","msg":"a\u001b[31mb","error":"c\nd","bytes":1e3,"duration":null,"list":[1,{"a":"b"}]}`,
 		`{"a":"\ud83d\ude00","b":"\u202e"}`, `{}`, `[`, "", "plain \x1b text", `{"a":"b"} x`, `{"a":"b",}`,
+		"{\"time\":\"2026-11-22T21:38:37.000Z\",\"line\":\"not \xa4 UTF-8\"}",
 	} {
 		f.Add([]byte(seed))
 	}
