@@ -347,6 +347,16 @@ func TestACallIsRepeatedWhileThereIsHope(t *testing.T) {
 			then: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 			want: []string{"deadline", "timeout"},
 		},
+		"an answer without an end": {
+			then: func(w http.ResponseWriter, r *http.Request) {
+				for r.Context().Err() == nil {
+					_, _ = io.WriteString(w, " ")
+					_ = http.NewResponseController(w).Flush()
+					_ = transport.Sleep(r.Context(), 20*time.Second)
+				}
+			},
+			want: []string{"deadline", "no whole answer within 30s"},
+		},
 		"throttled for ever": {then: refusal(400, "ThrottlingException"), want: []string{"deadline", "ThrottlingException"}},
 		"denied":             {then: refusal(400, "AccessDeniedException"), within: time.Minute, want: []string{"AccessDeniedException (why)", "allow ssm:GetParameter on arn:x"}},
 		"missing":            {then: refusal(400, "ParameterNotFound"), within: time.Minute, want: []string{"ParameterNotFound", "check it"}},

@@ -25,6 +25,9 @@ const (
 	maxAnswer   = 1 << 20
 )
 
+// errLate is what a try ends with that took too long, wherever it hung.
+var errLate = errors.New("timeout: no whole answer within " + callTimeout.String())
+
 // Call is one call of a service that speaks JSON 1.1 ([Client.Do]) or the query
 // protocol ([Client.Post]).
 type Call struct {
@@ -171,8 +174,16 @@ type callTrip struct {
 }
 
 func (t *callTrip) RoundTrip(r *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
+	ctx, cancel := context.WithTimeoutCause(r.Context(), callTimeout, errLate)
 	defer cancel()
+	resp, err := t.try(ctx, r)
+	if err != nil && errors.Is(context.Cause(ctx), errLate) {
+		return nil, errLate
+	}
+	return resp, err
+}
+
+func (t *callTrip) try(ctx context.Context, r *http.Request) (*http.Response, error) {
 	region := t.call.Region
 	if region == "" {
 		var err error
