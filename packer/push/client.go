@@ -79,7 +79,10 @@ func (a aborting) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipar
 // in returns S3 as cfg has it. Another server than AWS's need not have a name for
 // each bucket.
 func (c *client) in(cfg aws.Config) *s3.Client {
-	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
+	return s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.UsePathStyle = o.BaseEndpoint != nil
+		o.HTTPClient = whole{o.HTTPClient}
+	})
 }
 
 // bucketRegion is what an error of S3 says about where the bucket is.
@@ -100,10 +103,14 @@ func status(err error) int {
 	return answer.HTTPStatusCode()
 }
 
+func there(doing string) error {
+	return fmt.Errorf("%s: %w: push under another name, or replace it with --force", doing, ErrThere)
+}
+
 // explain says what to do about an error of S3.
 func (c *client) explain(doing, action string, err error) error {
 	if status(err) == http.StatusPreconditionFailed || status(err) == http.StatusConflict {
-		return fmt.Errorf("%s: %w: push under another name, or replace it with --force", doing, ErrThere)
+		return there(doing)
 	}
 	var said smithy.APIError
 	if !errors.As(err, &said) {
