@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -44,6 +45,8 @@ type Options struct {
 	Endpoint string        // another server than AWS's; empty: the usual
 	Replace  bool          // another object in its place
 	Presign  time.Duration // also make a URL that is good for so long; 0: none
+	// Progress is told how many bytes are there. It is called by one goroutine at a
+	// time, with a done that only grows; nil: nobody is told.
 	Progress func(done, total int64)
 }
 
@@ -86,12 +89,14 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	result := &Result{Bytes: file.size, SHA256: file.sha256}
-	version, same, err := client.look(ctx, file)
+	version, found, err := client.look(ctx, file)
 	switch {
 	case err != nil:
 		return nil, err
-	case same:
+	case found == this:
 		result.Unchanged = true
+	case found == another && !o.Replace:
+		return nil, there("upload " + to.String())
 	default:
 		if version, err = client.upload(ctx, file, o); err != nil {
 			return nil, err
@@ -134,17 +139,28 @@ func (t target) url(version string) string {
 	return t.String() + "?versionId=" + url.QueryEscape(version)
 }
 
-// look reports whether the object is there and holds this very file, and in which
-// version. Where the caller may not look, it is not there: the upload will tell.
-func (c *client) look(ctx context.Context, file *bundleFile) (version string, same bool, err error) {
+// found is what is where the bundle is to go.
+type found int
+
+const (
+	nothing found = iota
+	this          // the very file
+	another
+)
+
+// look reports what the object holds, and in which version. Where the caller may not
+// look there is nothing: the upload will tell.
+func (c *client) look(ctx context.Context, file *bundleFile) (version string, what found, err error) {
 	head, err := c.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &c.to.bucket, Key: &c.to.key})
-	if status(err) == 404 || status(err) == 403 {
-		return "", false, nil
+	switch {
+	case status(err) == 404 || status(err) == 403:
+		return "", nothing, nil
+	case err != nil:
+		return "", nothing, c.explain("look for "+c.to.String(), "s3:GetObject", err)
+	case head.Metadata[digestKey] == file.sha256 && aws.ToInt64(head.ContentLength) == file.size:
+		return aws.ToString(head.VersionId), this, nil
 	}
-	if err != nil {
-		return "", false, c.explain("look for "+c.to.String(), "s3:GetObject", err)
-	}
-	return aws.ToString(head.VersionId), head.Metadata[digestKey] == file.sha256 && aws.ToInt64(head.ContentLength) == file.size, nil
+	return "", another, nil
 }
 
 // upload makes the object of the file, and returns its version.
@@ -153,12 +169,12 @@ func (c *client) upload(ctx context.Context, file *bundleFile, o Options) (versi
 		Bucket: &c.to.bucket, Key: &c.to.key, Body: file, ContentType: aws.String("application/octet-stream"),
 		ChecksumAlgorithm: types.ChecksumAlgorithmSha256, Metadata: map[string]string{digestKey: file.sha256},
 	}
-	if !o.Replace {
+	if !o.Replace { // it may have come since the look, or could not be seen
 		in.IfNoneMatch = aws.String("*")
 	}
 	doing := "upload " + c.to.String()
 	out, err := transfermanager.New(aborting{c.s3}).UploadObject(ctx, in, func(t *transfermanager.Options) {
-		t.ObjectProgressListeners.Register(progress{o.Progress, file.size})
+		t.ObjectProgressListeners.Register(&progress{report: o.Progress, total: file.size})
 	})
 	if ctx.Err() != nil {
 		return "", fmt.Errorf("%s: %w", doing, context.Cause(ctx))
@@ -203,15 +219,21 @@ func (c *client) presign(ctx context.Context, version string, good time.Duration
 	return request.URL, &expires, nil
 }
 
-// progress hands on what transfermanager says.
+// progress hands on what transfermanager says, which its workers do each for itself:
+// in turn, and no news that is old.
 type progress struct {
 	report func(done, total int64)
 	total  int64
+	mu     sync.Mutex
+	done   int64
 }
 
 // OnObjectBytesTransferred is that of transfermanager.ObjectBytesTransferredListener.
-func (p progress) OnObjectBytesTransferred(_ context.Context, e *transfermanager.ObjectBytesTransferredEvent) {
-	if p.report != nil {
-		p.report(min(e.BytesTransferred, p.total), p.total)
+func (p *progress) OnObjectBytesTransferred(_ context.Context, e *transfermanager.ObjectBytesTransferredEvent) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if done := min(e.BytesTransferred, p.total); p.report != nil && done > p.done {
+		p.done = done
+		p.report(done, p.total)
 	}
 }

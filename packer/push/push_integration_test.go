@@ -11,6 +11,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,15 +151,49 @@ func TestNothingElseIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.File = second
+	o.Progress = func(done, _ int64) { t.Errorf("%d bytes were sent before it was refused", done) }
 	if _, err := push.Run(t.Context(), o); !errors.Is(err, push.ErrThere) || !strings.Contains(err.Error(), "--force") {
 		t.Errorf("error %v", err)
 	}
+	o.Progress = nil
 	if !bytes.Equal(get(t, client, "plain", "web.bundle"), content) {
 		t.Error("it was replaced")
 	}
 	o.Replace = true
 	if _, err := push.Run(t.Context(), o); err != nil || !bytes.Equal(get(t, client, "plain", "web.bundle"), other) {
 		t.Errorf("by force: %v", err)
+	}
+}
+
+// Whoever may write but not read is refused by the upload itself, as is whoever
+// loses a race.
+func TestWhatCannotBeSeenIsNotReplaced(t *testing.T) {
+	client, endpoint := gateway(t)
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(u)
+	blind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, "/web.bundle") {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer blind.Close()
+	first, content := sealed(t, 1000, 1)
+	second, _ := sealed(t, 1000, 2)
+	o := push.Options{File: first, Target: "s3://plain/web.bundle", Endpoint: blind.URL}
+	if _, err := push.Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	o.File = second
+	if _, err := push.Run(t.Context(), o); !errors.Is(err, push.ErrThere) {
+		t.Errorf("error %v", err)
+	}
+	if !bytes.Equal(get(t, client, "plain", "web.bundle"), content) {
+		t.Error("it was replaced")
 	}
 }
 

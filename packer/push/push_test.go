@@ -3,8 +3,11 @@ package push
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 )
 
 func TestTargetsAreReadAsTheAgentReadsThem(t *testing.T) {
@@ -55,5 +58,16 @@ func TestOnlyBundlesArePushed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "not a bundle") || strings.Contains(err.Error(), "stirring") || strings.Contains(err.Error(), "QQQQ") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestProgressOnlyGrows(t *testing.T) {
+	var said []int64
+	p := &progress{total: 20, report: func(done, _ int64) { said = append(said, done) }}
+	for _, n := range []int64{5, 15, 10, 15, 22} {
+		p.OnObjectBytesTransferred(t.Context(), &transfermanager.ObjectBytesTransferredEvent{BytesTransferred: n})
+	}
+	if !slices.Equal(said, []int64{5, 15, 20}) {
+		t.Errorf("said %v", said)
 	}
 }
