@@ -3,9 +3,14 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 
 	"startup-bundle/cmd/startup-packer/cli"
 )
 
-func main() { os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	log.SetOutput(io.Discard) // transfermanager's words on an upload that failed: it returns the error too
+	os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+}
