@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -35,7 +36,7 @@ type Call struct {
 	Target   string // AmazonSSM.GetParameter; of a query service the action's name alone: SignalResource
 	Region   string // empty: the instance's
 	Action   string // ssm:GetParameter, for the error
-	Resource string // for the error
+	Resource string // for the error; an ARN without a partition, arn::ssm:…, gets the region's
 	Hint     string // for an error that is not about permission or credentials
 }
 
@@ -92,7 +93,7 @@ func (c *Client) ask(ctx context.Context, call Call, body []byte, header http.He
 	}
 	trip := &callTrip{client: c, call: call, hash: sum(body)}
 	var last error
-	client := transport.NewClient(trip, 1<<30, c.patient(call, &last))
+	client := transport.NewClient(trip, 1<<30, c.patient(trip, &last))
 	client.HTTPClient.CheckRedirect = transport.NoRedirect
 	// The address is callTrip's to find: the region may come late.
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, "https://"+call.Service+".invalid/", body)
@@ -109,7 +110,7 @@ func (c *Client) ask(ctx context.Context, call Call, body []byte, header http.He
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, c.explain(resp, call)
+		return nil, c.explain(resp, trip)
 	}
 	return io.ReadAll(resp.Body)
 }
@@ -122,7 +123,7 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // patient returns the retry policy of one call, which keeps the trouble in last.
-func (c *Client) patient(call Call, last *error) retryablehttp.CheckRetry {
+func (c *Client) patient(trip *callTrip, last *error) retryablehttp.CheckRetry {
 	began := time.Now()
 	return func(ctx context.Context, resp *http.Response, err error) (bool, error) {
 		if ctx.Err() != nil {
@@ -134,7 +135,7 @@ func (c *Client) patient(call Call, last *error) retryablehttp.CheckRetry {
 		case err == nil && resp.StatusCode == http.StatusOK:
 			return false, nil
 		case err == nil:
-			e := c.explain(resp, call)
+			e := c.explain(resp, trip)
 			c.forget(e.Code)
 			again, hopeless, err = e.Busy(), e.hopeless(), e
 		case errors.As(err, &identity) || transport.Untrusted(err):
@@ -144,19 +145,22 @@ func (c *Client) patient(call Call, last *error) retryablehttp.CheckRetry {
 		if hopeless || !again && time.Since(began) >= transport.Patience {
 			return false, nil
 		}
-		c.log.Debug("call will be repeated", zap.String("service", call.Service), zap.String("action", call.Action), zap.Error(*last))
+		c.log.Debug("call will be repeated", zap.String("service", trip.call.Service), zap.String("action", trip.call.Action), zap.Error(*last))
 		return true, nil
 	}
 }
 
 // explain returns the error that resp is.
-func (c *Client) explain(resp *http.Response, call Call) *Error {
-	e := ReadError(resp)
+func (c *Client) explain(resp *http.Response, trip *callTrip) *Error {
+	e, call := ReadError(resp), trip.call
 	e.Service, e.Action, e.Resource = call.Service, call.Action, call.Resource
+	if rest, ok := strings.CutPrefix(call.Resource, "arn::"); ok {
+		e.Resource = "arn:" + Partition(trip.region) + ":" + rest
+	}
 	switch {
 	case e.Hint != "":
 	case e.Denied():
-		e.Hint = fmt.Sprintf("allow %s on %s to the instance's role", call.Action, call.Resource)
+		e.Hint = fmt.Sprintf("allow %s on %s to the instance's role", call.Action, e.Resource)
 		if call.Service == "ssm" || call.Service == "secretsmanager" {
 			e.Hint += ", and kms:Decrypt on the key it is encrypted under"
 		}
@@ -171,6 +175,7 @@ type callTrip struct {
 	client *Client
 	call   Call
 	hash   string
+	region string // that was asked last
 }
 
 func (t *callTrip) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -191,6 +196,7 @@ func (t *callTrip) try(ctx context.Context, r *http.Request) (*http.Response, er
 			return nil, err
 		}
 	}
+	t.region = region
 	u, _, err := endpoint(t.call.Service, region)
 	if err != nil {
 		return nil, err

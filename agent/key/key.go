@@ -121,7 +121,7 @@ func file(path string, log *zap.Logger) (string, error) {
 
 // parameter reads a parameter of Systems Manager.
 func parameter(ctx context.Context, name string, c Caller) (string, error) {
-	region, resource := locate(name, "arn:aws:ssm:*:*:parameter/"+strings.TrimPrefix(name, "/"))
+	region, resource := locate(name, "arn::ssm:*:*:parameter/"+strings.TrimPrefix(name, "/"))
 	var out struct{ Parameter struct{ Value string } }
 	err := c.Do(ctx, aws.Call{
 		Service: "ssm", Target: "AmazonSSM.GetParameter", Region: region, Action: "ssm:GetParameter", Resource: resource,
@@ -132,7 +132,7 @@ func parameter(ctx context.Context, name string, c Caller) (string, error) {
 
 // stored reads a secret of Secrets Manager.
 func stored(ctx context.Context, name string, c Caller) (string, error) {
-	region, resource := locate(name, "arn:aws:secretsmanager:*:*:secret:"+name+"-*")
+	region, resource := locate(name, "arn::secretsmanager:*:*:secret:"+name+"-*")
 	var out struct {
 		SecretString string
 		SecretBinary []byte

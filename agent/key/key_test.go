@@ -51,7 +51,7 @@ func TestAKeyIsFoundWhereItIsKept(t *testing.T) {
 	}{
 		"a parameter": {
 			"ssm:/web/key", `{"Parameter":{"Value":"` + hidden + `"}}`, `{"Name":"/web/key","WithDecryption":true}`,
-			"ssm", "AmazonSSM.GetParameter", "", "arn:aws:ssm:*:*:parameter/web/key",
+			"ssm", "AmazonSSM.GetParameter", "", "arn::ssm:*:*:parameter/web/key",
 		},
 		"a parameter elsewhere": {
 			"ssm:arn:aws-cn:ssm:cn-north-1:1:parameter/web", `{"Parameter":{"Value":"` + hidden + `\n"}}`,
@@ -60,7 +60,7 @@ func TestAKeyIsFoundWhereItIsKept(t *testing.T) {
 		},
 		"a secret": {
 			"secretsmanager:web", `{"SecretString":"` + hidden + `"}`, `{"SecretId":"web"}`,
-			"secretsmanager", "secretsmanager.GetSecretValue", "", "arn:aws:secretsmanager:*:*:secret:web-*",
+			"secretsmanager", "secretsmanager.GetSecretValue", "", "arn::secretsmanager:*:*:secret:web-*",
 		},
 		"a secret by ARN, of bytes": {
 			"secretsmanager:" + arn, `{"SecretBinary":"` + plain + `"}`, `{"SecretId":"` + arn + `"}`,
