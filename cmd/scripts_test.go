@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("SCRIPTS", scripts)
+			e.Setenv("GORACE", "atexit_sleep_ms=0")                  // else every program that ends waits for a second
 			e.Setenv("BIN", filepath.SplitList(e.Getenv("PATH"))[0]) // where testscript puts the programs
 			// Whatever a script forgets, no program may ask a real metadata service.
 			e.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
