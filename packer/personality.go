@@ -1,7 +1,6 @@
 package packer
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/signature"
+	"startup-bundle/internal/strictyaml"
 	"startup-bundle/packer/source"
 )
 
@@ -57,8 +57,8 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 // ParsePersonality reads a personality strictly. Its error names line and column.
 func ParsePersonality(text []byte) (Personality, error) {
 	var p Personality
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&p); err != nil && !errors.Is(err, io.EOF) {
-		return p, errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+	if err := strictyaml.Decode(text, &p); err != nil {
+		return p, err
 	}
 	switch {
 	case !nameForm.MatchString(p.Name):

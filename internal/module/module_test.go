@@ -175,7 +175,7 @@ func TestNames(t *testing.T) {
 func FuzzParseSpec(f *testing.F) {
 	for _, text := range []string{
 		"version: 1.2.3\nrun: once\ntimeout: 1m\n", "options:\n  a: {default: 007, type: int}\n  b: {enum: [x, y], secret: true}\n",
-		"options: {a: {default: [1]}}", "a: &x [*x]", "%YAML 1.2\n---\n", "? a\n: b\n", "options: {a: {default: !!binary x}}", "<<: {run: once}",
+		"options: {a: {default: [1]}}", "a: &x [*x]", "%YAML 1.2\n---\n", "? a\n: b\n", "options: {a: {default: !!binary x}}", "<<: {run: once}", "os: !PPP x}}",
 	} {
 		f.Add([]byte(text))
 	}

@@ -1,10 +1,7 @@
 package module
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -13,6 +10,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+
+	"startup-bundle/internal/strictyaml"
 )
 
 // MaxSpec is the largest module.yaml, in bytes.
@@ -72,8 +71,8 @@ func ParseSpec(text []byte) (Spec, error) {
 	if len(text) > MaxSpec {
 		return s, fmt.Errorf("%s is larger than %d bytes", SpecFile, MaxSpec)
 	}
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&s); err != nil && !errors.Is(err, io.EOF) {
-		return s, fmt.Errorf("read %s: %s", SpecFile, yaml.FormatError(err, false, false))
+	if err := strictyaml.Decode(text, &s); err != nil {
+		return s, fmt.Errorf("read %s: %w", SpecFile, err)
 	}
 	return s, s.check()
 }

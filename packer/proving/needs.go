@@ -1,7 +1,6 @@
 package proving
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,9 +13,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"startup-bundle/internal/module"
+	"startup-bundle/internal/strictyaml"
 	"startup-bundle/packer/source"
 )
 
@@ -57,8 +55,8 @@ func ParseNeeds(text []byte) (Needs, error) {
 	if len(text) > maxNeeds {
 		return n, fmt.Errorf("%s is larger than %d bytes", NeedsFile, maxNeeds)
 	}
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&n); err != nil && !errors.Is(err, io.EOF) {
-		return n, fmt.Errorf("read %s: %s", NeedsFile, strings.TrimSpace(yaml.FormatError(err, false, false)))
+	if err := strictyaml.Decode(text, &n); err != nil {
+		return n, fmt.Errorf("read %s: %w", NeedsFile, err)
 	}
 	if err := n.check(); err != nil {
 		return n, fmt.Errorf("%s: %w", NeedsFile, err)

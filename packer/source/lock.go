@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"startup-bundle/internal/module"
+	"startup-bundle/internal/strictyaml"
 )
 
 const (
@@ -92,8 +92,8 @@ func parseLock(text []byte) ([]Locked, error) {
 		return nil, fmt.Errorf("it is larger than %d bytes", maxLock)
 	}
 	var file lockFile
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil && !errors.Is(err, io.EOF) {
-		return nil, errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+	if err := strictyaml.Decode(text, &file); err != nil {
+		return nil, err
 	}
 	if file.Version != lockVersion {
 		return nil, fmt.Errorf("its version is %d and this program reads %d", file.Version, lockVersion)
