@@ -151,11 +151,16 @@ func TestNothingElseIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.File = second
-	o.Progress = func(done, _ int64) { t.Errorf("%d bytes were sent before it was refused", done) }
+	o.Endpoint = behind(t, endpoint, func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodHead {
+			t.Errorf("%s %s before it was refused", r.Method, r.URL.Path)
+		}
+		return false
+	})
 	if _, err := push.Run(t.Context(), o); !errors.Is(err, push.ErrThere) || !strings.Contains(err.Error(), "--force") {
 		t.Errorf("error %v", err)
 	}
-	o.Progress = nil
+	o.Endpoint = endpoint
 	if !bytes.Equal(get(t, client, "plain", "web.bundle"), content) {
 		t.Error("it was replaced")
 	}
@@ -165,26 +170,39 @@ func TestNothingElseIsReplaced(t *testing.T) {
 	}
 }
 
-// Whoever may write but not read is refused by the upload itself, as is whoever
-// loses a race.
-func TestWhatCannotBeSeenIsNotReplaced(t *testing.T) {
-	client, endpoint := gateway(t)
+// behind returns the endpoint of a server before the one at endpoint, which sees what
+// first has not answered.
+func behind(t *testing.T, endpoint string, first func(http.ResponseWriter, *http.Request) bool) string {
+	t.Helper()
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(u)
-	blind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, "/web.bundle") {
-			w.WriteHeader(http.StatusForbidden)
-			return
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !first(w, r) {
+			proxy.ServeHTTP(w, r)
 		}
-		proxy.ServeHTTP(w, r)
 	}))
-	defer blind.Close()
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// Whoever may write but not read is refused by the upload itself, as is whoever
+// loses a race.
+func TestWhatCannotBeSeenIsNotReplaced(t *testing.T) {
+	client, endpoint := gateway(t)
+	o := push.Options{Target: "s3://plain/web.bundle"}
+	o.Endpoint = behind(t, endpoint, func(w http.ResponseWriter, r *http.Request) bool {
+		hidden := r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, "/web.bundle")
+		if hidden {
+			w.WriteHeader(http.StatusForbidden)
+		}
+		return hidden
+	})
 	first, content := sealed(t, 1000, 1)
 	second, _ := sealed(t, 1000, 2)
-	o := push.Options{File: first, Target: "s3://plain/web.bundle", Endpoint: blind.URL}
+	o.File = first
 	if _, err := push.Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
