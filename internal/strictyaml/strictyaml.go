@@ -14,7 +14,7 @@ var errUnreadable = errors.New("it is not YAML that can be read: look for a tag 
 
 // Decode reads text into what into points to, which stays as it is where text is
 // empty. Unknown fields and fields given twice are errors. An error names line and
-// column and shows the lines around; where the library gives up without one
+// column, without the lines there; where the library gives up without an error
 // (goccy/go-yaml 1.19.2 does on "os: !x y}}"), it says what to look for.
 func Decode(text []byte, into any) (err error) {
 	defer func() {
