@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	agent "startup-bundle/cmd/startup-agent/cli"
 	packer "startup-bundle/cmd/startup-packer/cli"
@@ -249,15 +251,31 @@ func unbroken(text, work string) string {
 }
 
 // await FILE TEXT: wait until the file is there and has the text, at most a minute.
+// The kernel tells of each change to the file and to the folders on the way to it.
 func await(ts *testscript.TestScript, _ bool, args []string) {
-	for range 600 {
-		text, err := os.ReadFile(ts.MkAbs(args[0]))
+	path := ts.MkAbs(args[0])
+	way := []string{path}
+	for p := path; p != ts.MkAbs(".") && p != "/"; {
+		p = filepath.Dir(p)
+		way = slices.Insert(way, 0, p)
+	}
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	ts.Check(err)
+	events := os.NewFile(uintptr(fd), "inotify")
+	defer events.Close()
+	ts.Check(events.SetReadDeadline(time.Now().Add(time.Minute)))
+	for buffer := make([]byte, 4096); ; {
+		for _, p := range way { // from the top: what comes after its turn is an event above it
+			_, _ = unix.InotifyAddWatch(fd, p, unix.IN_CREATE|unix.IN_MODIFY|unix.IN_MOVED_TO)
+		}
+		text, err := os.ReadFile(path)
 		if err == nil && strings.Contains(string(text), args[1]) {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		if _, err := events.Read(buffer); err != nil {
+			ts.Fatalf("%s does not come to have %s: %v", args[0], args[1], err)
+		}
 	}
-	ts.Fatalf("%s does not come to have %s", args[0], args[1])
 }
 
 // cmpconsole FILE WANT: what the console was told, but for times, the version, and
