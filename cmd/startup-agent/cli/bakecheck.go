@@ -18,7 +18,6 @@ func (p *program) bakeCheckCommand() *cobra.Command {
 that cloud-init kept), while its unit is not enabled, while there are no CA
 certificates, or while the clock is absurd. It prints each finding with what to
 do, and changes nothing. Exit code: 0 nothing found, 1 something found.`,
-		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			paths, err := p.paths()
 			if err != nil {

@@ -27,7 +27,6 @@ Its exit code is 0 where all is well, or there is no check to run; 2 where the
 bundle has no such module; 4 where no run is recorded; 15 where a check failed;
 16 where the record or the bundle cannot be read, or a log cannot be written; 130
 where it was interrupted.`,
-		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			paths, err := p.paths()
 			if err != nil {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"startup-bundle/agent"
+	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/version"
 )
 
@@ -26,14 +27,16 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	if ran, err := root.ExecuteContextC(ctx); err != nil {
+	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(stderr, "startup-agent: %v\n", err)
+		if cmdline.Explain(stderr, err) {
+			return int(agent.CodeUsage)
+		}
 		if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
 			fmt.Fprintf(stderr, "as root: sudo startup-agent %s\n", strings.Join(args, " "))
 		}
 		if p.code == agent.CodeDone {
-			fmt.Fprintln(stderr, usage(ran))
-			return int(agent.CodeUsage)
+			return int(agent.CodeOther)
 		}
 	}
 	return int(p.code)
@@ -53,25 +56,21 @@ type program struct {
 
 func (p *program) command() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "startup-agent",
-		Short:         "Boot this instance from the start-up bundle that its userdata names",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:   "startup-agent",
+		Short: "Boot this instance from the start-up bundle that its userdata names",
+		Long: `Startup-agent runs once as the instance boots. It reads the userdata, fetches and
+decrypts the start-up bundle named there, and runs the bundle's modules in order.
+To see how that went, type startup-agent status.`,
+		Example: `  startup-agent status                 what happened, and what to do about it
+  startup-agent logs -f                the log of the run, as it grows
+  startup-agent validate userdata      what the agent would make of this file`,
 	}
 	root.PersistentFlags().StringVar(&p.root, "root", "/", "the folder that all paths are below")
-	root.AddCommand(
-		p.runCommand(),
-		p.statusCommand(),
-		p.logsCommand(),
-		p.timelineCommand(),
-		p.collectCommand(),
-		p.checkCommand(),
-		p.validateCommand(),
-		p.resetCommand(),
-		p.bakeCheckCommand(),
-		p.signalCommand(),
-		p.versionCommand(),
-	)
+	cmdline.Group(root, "See what happened:", p.statusCommand(), p.logsCommand(), p.timelineCommand(), p.collectCommand(), p.checkCommand())
+	cmdline.Group(root, "Boot:", p.runCommand(), p.resetCommand(), p.signalCommand())
+	cmdline.Group(root, "Prepare:", p.validateCommand(), p.bakeCheckCommand())
+	root.AddCommand(p.versionCommand())
+	cmdline.Prepare(root, version.String())
 	return root
 }
 
@@ -79,7 +78,6 @@ func (p *program) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
 		Run:   func(*cobra.Command, []string) { fmt.Fprintln(p.stdout, "startup-agent", version.String()) },
 	}
 }
@@ -107,13 +105,4 @@ func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 func (p *program) failed(code agent.Code, err error) error {
 	p.code = code
 	return err
-}
-
-// usage says how c is called, for whoever called it in another way.
-func usage(c *cobra.Command) string {
-	text := c.CommandPath() + " --help says more"
-	if c.HasSubCommands() {
-		return text
-	}
-	return "usage: " + c.UseLine() + "\n" + text
 }

@@ -23,7 +23,6 @@ func (p *program) collectCommand() *cobra.Command {
 systemd says of the unit. The userdata, the key and the bundle are not in it;
 options marked secret, and what looks like a secret, are replaced. What modules printed is in it: read it
 before you give it away.`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			now := time.Now()
 			if output == "" {

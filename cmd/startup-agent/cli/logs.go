@@ -19,6 +19,7 @@ import (
 	"startup-bundle/agent/record"
 	"startup-bundle/agent/runner"
 	"startup-bundle/agent/screen"
+	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/module"
 )
 
@@ -42,12 +43,11 @@ the last run, made safe for a terminal. It reads files, so it works on the disk
 of another machine too: --root /mnt.
 
 Its exit code is 0, or 4 when there is no log.`,
-		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.module = args[0]
 				if err := module.CheckName(o.module); err != nil {
-					return err
+					return cmdline.Misuse(c, "%v", err)
 				}
 			}
 			out := bufio.NewWriterSize(p.stdout, 64<<10)

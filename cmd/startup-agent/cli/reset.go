@@ -21,7 +21,6 @@ func (p *program) resetCommand() *cobra.Command {
 agent begins anew. With --all it also removes the modules' own folders and all
 logs, as before an image is made of this machine. It undoes nothing that modules
 did.`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			paths, err := p.paths()
 			if err != nil {

@@ -43,7 +43,6 @@ runs its modules in order. It is done once for each instance and userdata; a run
 that failed or was cut off goes on with the first module that has not succeeded.
 
 ` + exitCodes,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			paths, err := p.paths()
 			if err != nil {

@@ -15,6 +15,7 @@ import (
 	"startup-bundle/agent/instance"
 	"startup-bundle/agent/signal"
 	"startup-bundle/agent/transport"
+	"startup-bundle/internal/cmdline"
 )
 
 // The instance's tags that name what waits for it. AWS sets the first three.
@@ -48,13 +49,13 @@ instance's role. In a hook the result is that of the run.
 
 Exit codes: 0 told, or nobody waits for it (a warning says so); 2 usage, or a name
 that neither a flag nor a tag of the instance gives; 1 anything else.`,
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return errors.New("say what to signal: cfn or asg") },
+		RunE: func(c *cobra.Command, _ []string) error { return cmdline.Misuse(c, "say what to signal: cfn or asg") },
 	}
 	f := c.PersistentFlags()
 	f.StringVar(&s.result, "result", "auto", "success, failure, or auto: what the RESULT of a hook says")
 	f.DurationVar(&s.timeout, "timeout", signalTimeout, "give up on instance metadata, and then on AWS, after this long")
 	f.StringVar(&s.caFile, "ca-file", os.Getenv("STARTUP_AGENT_CA_FILE"), "trust the certificates in this PEM `FILE` too (also STARTUP_AGENT_CA_FILE)")
+	cmdline.OneOf(c, "result", "auto", string(signal.Success), string(signal.Failure))
 	c.AddCommand(s.cfnCommand(), s.asgCommand())
 	return c
 }
@@ -64,13 +65,12 @@ func (s *signaller) cfnCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cfn",
 		Short: "Signal a CloudFormation resource that has a CreationPolicy or an UpdatePolicy",
-		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			result, err := s.outcome()
 			if err != nil {
-				return err
+				return cmdline.Misuse(c, "%v", err)
 			}
-			return s.send(c.Context(), func(ctx context.Context) error {
+			return s.send(c, func(ctx context.Context) error {
 				if at.UniqueID == "" {
 					at.UniqueID = s.Instance.InstanceID
 				}
@@ -91,21 +91,20 @@ func (s *signaller) asgCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "asg",
 		Short: "Complete the instance's lifecycle action of an Auto Scaling group, or give it more time",
-		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			told := "heartbeat"
 			send := func(ctx context.Context) error { return s.Heartbeat(ctx, hook) }
 			if !heartbeat {
 				result, err := s.outcome()
 				if err != nil {
-					return err
+					return cmdline.Misuse(c, "%v", err)
 				}
 				told = string(result)
 				send = func(ctx context.Context) error { return s.Complete(ctx, hook, result) }
 			} else if c.Flags().Changed("result") {
-				return errors.New("--heartbeat has no --result: leave one of them out")
+				return cmdline.Misuse(c, "--heartbeat has no --result: leave one of them out")
 			}
-			return s.send(c.Context(), send, func() string { return fmt.Sprintf("%s for hook %s of group %s", told, hook.Name, hook.Group) },
+			return s.send(c, send, func() string { return fmt.Sprintf("%s for hook %s of group %s", told, hook.Name, hook.Group) },
 				named{"group", tagGroup, &hook.Group}, named{"hook", tagHook, &hook.Name})
 		},
 	}
@@ -126,7 +125,7 @@ func (s *signaller) outcome() (signal.Result, error) {
 		}
 		return "", errors.New("RESULT is neither succeeded nor failed, as it is in a hook: give --result success or failure")
 	}
-	return "", errors.New("--result is one of success, failure and auto")
+	return "", fmt.Errorf("--result is %q", s.result) // refused before
 }
 
 // named is what a flag gives, or else a tag.
@@ -137,10 +136,11 @@ type named struct {
 
 // send finds out who this is and the names that are missing, and sends; told says
 // what.
-func (s *signaller) send(ctx context.Context, send func(context.Context) error, told func() string, names ...named) error {
+func (s *signaller) send(c *cobra.Command, send func(context.Context) error, told func() string, names ...named) error {
+	ctx := c.Context()
 	transport, err := transport.New(s.caFile)
 	if err != nil {
-		return err
+		return cmdline.Misuse(c, "%v", err)
 	}
 	log := zap.NewNop() // the last trouble is in the error
 	s.metadata = instance.New(instance.Config{Logger: log, Deadline: s.timeout})
@@ -149,7 +149,7 @@ func (s *signaller) send(ctx context.Context, send func(context.Context) error, 
 		return s.failed(agent.CodeOther, err)
 	}
 	for _, n := range names {
-		if err := s.lookUp(ctx, n); err != nil {
+		if err := s.lookUp(c, n); err != nil {
 			return err
 		}
 	}
@@ -168,18 +168,18 @@ func (s *signaller) send(ctx context.Context, send func(context.Context) error, 
 }
 
 // lookUp fills n from the instance's tag where its flag was not given.
-func (s *signaller) lookUp(ctx context.Context, n named) error {
+func (s *signaller) lookUp(c *cobra.Command, n named) error {
 	if *n.value != "" {
 		return nil
 	}
-	value, err := s.metadata.Tag(ctx, n.tag)
+	value, err := s.metadata.Tag(c.Context(), n.tag)
 	switch {
 	case errors.Is(err, instance.ErrNoTags):
-		return fmt.Errorf("--%s is not given: %w", n.flag, err)
+		return cmdline.Misuse(c, "--%s is not given: %v", n.flag, err)
 	case err != nil:
 		return s.failed(agent.CodeOther, err)
 	case value == "":
-		return fmt.Errorf("--%s is not given, and the instance has no tag %s to take it from: give it", n.flag, n.tag)
+		return cmdline.Misuse(c, "--%s is not given, and the instance has no tag %s to take it from: give it", n.flag, n.tag)
 	}
 	*n.value = value
 	return nil

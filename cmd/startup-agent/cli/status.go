@@ -34,7 +34,6 @@ interrupted: 130.
 With --wait it returns when this boot's run has ended. On a terminal it shows
 the run meanwhile; elsewhere it says on stderr what has changed. Where the
 timeout passes first, the code is 3, or 4 when the agent has not started.`,
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			v := screen.Look(p.root, time.Now())
 			if wait && !v.Ended() {

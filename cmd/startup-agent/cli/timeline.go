@@ -25,7 +25,6 @@ fetch and unpack (which overlap), each start of a module. A retry is a cross on
 its bar.
 
 Its exit code is 0, or 4 when there is no log.`,
-		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			t, err := p.timeline()
 			if errors.Is(err, journal.ErrNoLog) {

@@ -57,7 +57,6 @@ func (p *program) validateCommand() *cobra.Command {
 says what kind it is, what each field means, and every warning and error with its
 line and column. Secrets are shown as set or not set. It asks nobody and changes
 nothing. The exit code is 10 where the agent could not use it.`,
-		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			raw, err := readInput(args[0], c.InOrStdin())
 			if err != nil {

@@ -18,7 +18,6 @@ func (p *program) lintCommand() *cobra.Command {
 		Short: "Check a personality, a folder of modules, or one module",
 		Long: `Lint says what would keep a module from being packed or run (an error, exit
 code 1), and what may surprise (a warning).`,
-		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			found, err := packer.Lint(c.Context(), args[0], modules)
 			if err != nil {
@@ -64,7 +63,6 @@ root. The modules really run, as you and on this machine: what they install or
 change outside $STARTUP_STATE_DIR, they install or change here.
 
 Its exit code is the agent's.`,
-		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			o.Source = args[0]
 			p.code, err = rehearse.Run(c.Context(), o)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/secret"
 	"startup-bundle/internal/version"
 	"startup-bundle/packer/push"
@@ -42,18 +43,15 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	ran, err := root.ExecuteContextC(ctx)
+	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return p.code
 	}
 	fmt.Fprintf(stderr, "startup-packer: %v\n", err)
-	if !p.began {
-		fmt.Fprintln(stderr, usage(ran))
-	}
 	switch {
 	case ctx.Err() != nil:
 		return codeInterrupted
-	case !p.began, errors.Is(err, push.ErrUsage), errors.Is(err, source.ErrReference):
+	case cmdline.Explain(stderr, err), errors.Is(err, push.ErrUsage), errors.Is(err, source.ErrReference):
 		return codeUsage
 	case errors.Is(err, bundle.ErrSpace), errors.Is(err, syscall.ENOSPC):
 		return codeSpace
@@ -68,7 +66,6 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // program is one call of the command.
 type program struct {
 	stdout, stderr io.Writer
-	began          bool // the arguments were understood
 	code           int
 }
 
@@ -81,35 +78,25 @@ instance with startup-agent takes on when its userdata names the bundle.
 
 Exit codes: 0 done, 1 failed or findings, 2 usage, 13 open (wrong key, tampered,
 truncated), 14 unpack (the archive is refused), 16 disk, 130 interrupted`,
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		DisableAutoGenTag: true,
+		Example: `  startup-packer lint web.yaml                 find mistakes
+  startup-packer rehearse web.yaml             try it here, without AWS
+  startup-packer pack web.yaml -o web.bundle   make the bundle and its key`,
 	}
-	root.AddCommand(
-		p.packCommand(), p.inspectCommand(), p.unpackCommand(), p.keygenCommand(),
-		p.userdataCommand(), p.pushCommand(), p.rehearseCommand(), p.lintCommand(), p.moduleCommand(),
-		&cobra.Command{
-			Use:   "version",
-			Short: "Print the version",
-			Args:  cobra.NoArgs,
-			Run:   func(*cobra.Command, []string) { fmt.Fprintln(p.stdout, "startup-packer", version.String()) },
-		})
-	p.noteBegin(root)
+	cmdline.Group(root, "Modules:", p.lintCommand(), p.rehearseCommand(), p.moduleCommand())
+	cmdline.Group(root, "Bundles:", p.packCommand(), p.inspectCommand(), p.unpackCommand(), p.keygenCommand())
+	cmdline.Group(root, "Launch:", p.pushCommand(), p.userdataCommand())
+	root.AddCommand(&cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Run:   func(*cobra.Command, []string) { fmt.Fprintln(p.stdout, "startup-packer", version.String()) },
+	})
+	cmdline.Prepare(root, version.String())
 	return root
 }
 
-// noteBegin makes every command note that it began: cobra has checked arguments
-// and flags by then.
-func (p *program) noteBegin(c *cobra.Command) {
-	if run := c.RunE; run != nil {
-		c.RunE = func(c *cobra.Command, args []string) error {
-			p.began = true
-			return run(c, args)
-		}
-	}
-	for _, sub := range c.Commands() {
-		p.noteBegin(sub)
-	}
+// Command returns the command tree, for what is generated from it.
+func Command() *cobra.Command {
+	return (&program{stdout: io.Discard, stderr: io.Discard}).command()
 }
 
 // printJSON prints a result for programs.
@@ -135,13 +122,4 @@ func keyFlag(c *cobra.Command, usage string) func() (secret.String, error) {
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// usage says how c is called, for whoever called it in another way.
-func usage(c *cobra.Command) string {
-	text := c.CommandPath() + " --help says more"
-	if c.HasSubCommands() {
-		return text
-	}
-	return "usage: " + c.UseLine() + "\n" + text
 }

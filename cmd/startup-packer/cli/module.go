@@ -62,7 +62,6 @@ func (p *program) moduleNewCommand(modules *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "new NAME",
 		Short: "Make the folder of a new module, which passes lint and rehearsal at once",
-		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := *modules
 			if dir == "" {
@@ -89,7 +88,6 @@ func (p *program) moduleListCommand(modules *string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the modules of a collection",
-		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			dir, err := modulesDir(*modules)
 			if err != nil {
@@ -126,7 +124,6 @@ func (p *program) moduleInfoCommand(modules *string) *cobra.Command {
 		Long: `Info shows what a module is and its options. MODULE is its name in the collection,
 its folder, or a reference to a registry, oci://HOST/REPOSITORY[:TAG], of which only
 the description is fetched.`,
-		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if strings.HasPrefix(args[0], registry.Scheme) {
 				return p.publishedInfo(c.Context(), registryClient(plainHTTP), args[0], asJSON)

@@ -27,7 +27,6 @@ func (p *program) inspectCommand() *cobra.Command {
 		Long: `Inspect shows a bundle's size, digest and kind of encryption. With the key it
 opens the whole bundle, checks every digest, and lists the modules with their
 options. Values of secret options are not shown.`,
-		Args: cobra.ExactArgs(1),
 	}
 	key := keyFlag(c, openKeyUsage)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -109,7 +108,6 @@ func (p *program) unpackCommand() *cobra.Command {
 		Short: "Open a bundle into a new folder",
 		Long: `Unpack opens a bundle as the agent does. DIR must not exist: it appears when
 the whole bundle was read and verified, or not at all.`,
-		Args: cobra.ExactArgs(2),
 	}
 	key := keyFlag(c, openKeyUsage)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -146,7 +144,6 @@ prints its public key, for "startup-packer pack --recipient".
 With --signing it makes a key that signs bundles, in the format of minisign: the
 secret key in FILE, for "startup-packer pack --sign-key", the public key in
 FILE.pub, for /etc/startup-agent/verify_keys in an image.`,
-		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if signing {
 				return p.keygenSigning(out, passwordFile)

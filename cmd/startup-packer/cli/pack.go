@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/secret"
 	"startup-bundle/internal/version"
 	"startup-bundle/packer"
@@ -28,7 +29,6 @@ new file, BUNDLE.key. The key is never printed: give the file to
 "startup-packer userdata".`,
 		Example: `  startup-packer pack web.yaml -o web.bundle
   startup-packer pack modules/ -o all.bundle --passphrase-file pass.txt --format openssl`,
-		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			o.Source = args[0]
 			if passphraseFile != "" {
@@ -69,6 +69,7 @@ new file, BUNDLE.key. The key is never printed: give the file to
 	c.Flags().StringVar(&signPassword, "sign-password-file", "", "the `FILE` with the password of --sign-key (default: asked on the terminal)")
 	c.Flags().BoolVar(&o.Locked, "locked", false, "take modules from elsewhere as the lock has them: resolve nothing, change no lock")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	cmdline.OneOf(c, "format", packer.FormatAge, packer.FormatOpenSSL)
 	c.MarkFlagsMutuallyExclusive("key-out", "passphrase-file", "recipient")
 	_ = c.MarkFlagRequired("output") // fails only for a flag that does not exist
 	return c

@@ -42,7 +42,6 @@ whole of it, the module's name included. It prints the reference by digest.
 Log in with docker login HOST, or have a credential helper in docker's config.json.`,
 		Example: `  startup-packer module publish ./hello oci://registry.example/team/hello
   startup-packer module publish ./hello oci://registry.example/team/hello:edge --dry-run`,
-		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			dir, err := moduleDir(*modules, args[0])
 			if err != nil {

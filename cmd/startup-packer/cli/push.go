@@ -26,7 +26,6 @@ again is left as it is. It prints the URL for the userdata, which names the very
 version where the bucket keeps versions.`,
 		Example: `  startup-packer push web.bundle s3://bucket/web.bundle
   startup-packer push web.bundle s3://bucket/bundles/ --presign 12h`,
-		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.File, o.Target = args[0], args[1]
 			bar := newBar(p.stderr, "pushing")

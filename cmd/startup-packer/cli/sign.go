@@ -79,7 +79,6 @@ func (p *program) moduleSignCommand(modules *string) *cobra.Command {
 		Long: `Sign writes the file module.minisig into the module's folder and prints the id of
 the key. Sign again after each change. MODULE is a folder's path, or a name in the
 collection.`,
-		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir, err := moduleDir(*modules, args[0])
 			if err != nil {

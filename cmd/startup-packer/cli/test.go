@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/version"
 	"startup-bundle/packer/proving"
@@ -49,6 +50,7 @@ module failed, or when it cannot be tried here.`,
 	f.StringVar(&t.Agent, "agent", "", "the agent `PROGRAM`, a static one (default: startup-agent beside this program)")
 	f.BoolVar(&t.skipHere, "skip-unable", false, "where this machine cannot boot another, say so and exit with 0")
 	f.BoolVar(&t.asJSON, "json", false, "print the results as JSON")
+	cmdline.Complete(c, "base", proving.Bases)
 	c.MarkFlagsMutuallyExclusive("base", "image")
 	return c
 }

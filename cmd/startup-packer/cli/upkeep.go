@@ -28,7 +28,6 @@ the lock beside it. REFERENCE is one of
   oci://registry.example/team/hello:1.2
   git+https://git.example/modules.git//hello?ref=v1.2.0   (git+ssh, git+file too)
   https://files.example/hello-1.2.tgz#sha256=DIGEST`,
-		Args: cobra.ExactArgs(1),
 	}
 	personality := personalityFlag(c)
 	c.Flags().StringVar(&as, "as", "", "its `NAME` in the bundle, where that is not its own")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/document"
 	"startup-bundle/internal/secret"
 	"startup-bundle/packer"
@@ -32,7 +33,6 @@ With --script it writes a shell script instead, for images without the agent: it
 needs bash, curl, openssl and tar there, and a bundle of --format openssl.`,
 		Example: `  startup-packer userdata --url https://bucket.example/web.bundle --key-file web.bundle.key --bundle web.bundle -o userdata
   aws ec2 run-instances … --user-data file://userdata`,
-		Args: cobra.NoArgs,
 	}
 	key := keyFlag(c, "put the key in this `FILE` into the userdata")
 	c.RunE = func(*cobra.Command, []string) (err error) {
@@ -84,6 +84,8 @@ needs bash, curl, openssl and tar there, and a bundle of --format openssl.`,
 	f.BoolVar(&multipart, "mime", false, "write MIME multipart, whose other parts cloud-init takes")
 	f.StringArrayVar(&partFlags, "part", nil, "add this `FILE:TYPE` to the multipart: TYPE such as text/cloud-config, text/x-shellscript")
 	f.StringVarP(&out, "output", "o", "", "write to this `FILE`, mode 0600 (default: standard output)")
+	cmdline.OneOf(c, "on-failure", string(document.Stop), string(document.Continue))
+	cmdline.OneOf(c, "run", string(document.Once), string(document.EveryBoot))
 	c.MarkFlagsMutuallyExclusive("key-file", "key-from")
 	c.MarkFlagsMutuallyExclusive("script", "mime")
 	c.MarkFlagsMutuallyExclusive("script", "part")
