@@ -20,8 +20,17 @@ import (
 // Finding is one thing that Lint has to say.
 type Finding struct {
 	Path    string `json:"path"`
-	Level   string `json:"level"` // error: pack or run would fail; warning: it may surprise
+	Line    int    `json:"line,omitempty"` // from 1; 0: it is of the whole file
+	Level   string `json:"level"`          // error: pack or run would fail; warning: it may surprise
 	Problem string `json:"problem"`
+}
+
+// String returns the finding as compilers print theirs.
+func (f Finding) String() string {
+	if f.Line > 0 {
+		return fmt.Sprintf("%s:%d: %s: %s", f.Path, f.Line, f.Level, f.Problem)
+	}
+	return fmt.Sprintf("%s: %s: %s", f.Path, f.Level, f.Problem)
 }
 
 // The levels of a Finding.
@@ -44,7 +53,7 @@ func Lint(ctx context.Context, src, modules string) ([]Finding, error) {
 	}
 	p, finder, err := load(src, modules)
 	if err != nil { // a finding like any other
-		return []Finding{{src, LevelError, err.Error()}}, nil //nolint:nilerr // it is in the finding
+		return []Finding{{Path: src, Level: LevelError, Problem: err.Error()}}, nil //nolint:nilerr // it is in the finding
 	}
 	keys, err := p.keys()
 	if err != nil {
@@ -57,11 +66,11 @@ func Lint(ctx context.Context, src, modules string) ([]Finding, error) {
 	for _, use := range p.Modules {
 		m, err := planModule(ctx, use, finder, keys)
 		if err != nil {
-			found = append(found, Finding{src, LevelError, err.Error()})
+			found = append(found, Finding{Path: src, Level: LevelError, Problem: err.Error()})
 			continue
 		}
 		if slices.Contains(before, m.Name) {
-			found = append(found, Finding{src, LevelError, fmt.Sprintf("module %s is there twice: give the second another name by as", m.Name)})
+			found = append(found, Finding{Path: src, Level: LevelError, Problem: fmt.Sprintf("module %s is there twice: give the second another name by as", m.Name)})
 		}
 		if !linted[m.Tree.Dir] {
 			linted[m.Tree.Dir] = true
@@ -73,16 +82,32 @@ func Lint(ctx context.Context, src, modules string) ([]Finding, error) {
 	return found, nil
 }
 
+// lintFolder checks what pack takes for the modules of a folder. A folder without
+// a start that looks like a module otherwise is a mistake; any other is not ours.
 func lintFolder(dir string) ([]Finding, error) {
-	entries, err := os.ReadDir(dir)
+	names, err := source.All(dir)
 	if err != nil {
 		return nil, err
 	}
 	var found []Finding
-	for _, e := range entries {
-		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
-			found = append(found, lintModule(filepath.Join(dir, e.Name()))...)
+	for _, name := range names {
+		found = append(found, lintModule(filepath.Join(dir, name))...)
+	}
+	for _, name := range []string{module.SpecFile, module.Check, module.StartShell} {
+		unfinished, err := filepath.Glob(filepath.Join(dir, "*", name))
+		if err != nil {
+			return nil, err
 		}
+		for _, path := range unfinished {
+			start := filepath.Join(filepath.Dir(path), module.Start)
+			finding := Finding{Path: start, Level: LevelError, Problem: "it is missing: every module has an executable start"}
+			if _, err := os.Lstat(start); err != nil && !slices.Contains(found, finding) {
+				found = append(found, finding)
+			}
+		}
+	}
+	if len(names)+len(found) == 0 {
+		found = append(found, Finding{Path: dir, Level: LevelError, Problem: "it holds no module: no folder with a file named " + module.Start})
 	}
 	return found, nil
 }
@@ -97,7 +122,7 @@ func lintOrder(src string, m PlannedModule, p Personality, before []string) []Fi
 	for _, other := range spec.After {
 		used := slices.ContainsFunc(p.Modules, func(u Use) bool { return u.Module == other || u.As == other })
 		if used && !slices.Contains(before, other) {
-			found = append(found, Finding{src, LevelWarning, fmt.Sprintf("module %s wants to run after %s: list it later", m.Name, other)})
+			found = append(found, Finding{Path: src, Level: LevelWarning, Problem: fmt.Sprintf("module %s wants to run after %s: list it later", m.Name, other)})
 		}
 	}
 	return found
@@ -106,7 +131,7 @@ func lintOrder(src string, m PlannedModule, p Personality, before []string) []Fi
 func lintModule(dir string) []Finding {
 	var found []Finding
 	add := func(name, level, format string, args ...any) {
-		found = append(found, Finding{filepath.Join(dir, name), level, fmt.Sprintf(format, args...)})
+		found = append(found, Finding{Path: filepath.Join(dir, name), Level: level, Problem: fmt.Sprintf(format, args...)})
 	}
 	if abs, err := filepath.Abs(dir); err == nil {
 		if err := module.CheckName(filepath.Base(abs)); err != nil {
@@ -160,7 +185,7 @@ func lintScript(path string, required bool) []string {
 	switch line := string(first); {
 	case strings.HasPrefix(line, "\x7fELF"):
 	case !strings.HasPrefix(line, "#!"):
-		problems = append(problems, "its first line is no #! line: begin with #!/bin/sh, or the path of another interpreter")
+		problems = append(problems, "its first line is not a #! line: begin with #!/bin/sh, or the path of another interpreter")
 	case strings.HasSuffix(line, "\r\n"):
 		problems = append(problems, `its first line ends in a carriage return, and the kernel would look for an interpreter of that name: save it with Unix line ends`)
 	case !strings.HasPrefix(strings.TrimSpace(line[2:]), "/"):

@@ -26,7 +26,7 @@ import (
 // Options say what to pack and how.
 type Options struct {
 	Source   string // a personality file or a folder of modules
-	Modules  string // the modules folder; empty: modules/ beside the personality or above it
+	Modules  string // a collection to look in first; then modules/ beside the personality or above it, then the standard one
 	Output   string // the bundle file; replaced whole or not at all
 	Seal     Seal
 	SignKey  signature.SecretKey // signs the bundle, where Sign is set
@@ -134,7 +134,7 @@ func Plan(ctx context.Context, o Options) (*Planned, error) {
 	}
 	finder.Frozen, finder.Note = o.Locked, o.Note
 	plan := &Planned{Personality: p}
-	if plan.Lib, err = source.Lib(finder.Modules); err != nil {
+	if plan.Lib, err = source.Lib(finder.Collections...); err != nil {
 		return nil, err
 	}
 	keys, err := p.keys()

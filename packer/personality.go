@@ -85,7 +85,7 @@ func (p Personality) keys() (signature.Keys, error) {
 }
 
 // load reads src, a personality file or a folder of modules, and returns who finds
-// its modules. modules overrides the modules folder, if not empty.
+// its modules. modules is a collection to look in first, if not empty.
 func load(src, modules string) (Personality, *source.Finder, error) {
 	info, err := os.Stat(src)
 	if err != nil {
@@ -104,11 +104,9 @@ func load(src, modules string) (Personality, *source.Finder, error) {
 }
 
 func loadFile(src, modules string) (p Personality, folders source.Folders, err error) {
-	folders = source.Folders{Base: filepath.Dir(src), Modules: modules}
-	if modules == "" {
-		if folders.Modules, err = source.FindModules(folders.Base); err != nil {
-			return Personality{}, folders, err
-		}
+	folders = source.Folders{Base: filepath.Dir(src)}
+	if folders.Collections, err = source.Collections(folders.Base, modules); err != nil {
+		return Personality{}, folders, err
 	}
 	f, err := os.Open(src)
 	if err != nil {
@@ -131,7 +129,7 @@ func loadFile(src, modules string) (p Personality, folders source.Folders, err e
 // loadFolder makes a personality of a folder of modules: all of them, in byte
 // order, as the shell recipe would run them.
 func loadFolder(dir string) (Personality, source.Folders, error) {
-	folders := source.Folders{Base: dir, Modules: dir}
+	folders := source.Folders{Base: dir, Collections: []string{dir}}
 	names, err := source.All(dir)
 	if err != nil {
 		return Personality{}, folders, err

@@ -3,14 +3,14 @@ package spelling
 
 import "strings"
 
-// Nearest returns the known name with the fewest edits from name, at most two,
-// or "" if none is that close. Letter case does not count, and - and _ are the
-// same. A name of one or two letters must match but for that.
+// Nearest returns the known name with the fewest edits from name, or "" if none is
+// close: one edit for each three letters of the known name, at most two. Letter
+// case does not count, and - and _ are the same.
 func Nearest(name string, known []string) string {
 	name = fold(name)
 	for edits := range 3 {
 		for _, k := range known {
-			if edits < len(k)-1 && Within(name, fold(k), edits) {
+			if edits <= len(k)/3 && Within(name, fold(k), edits) {
 				return k
 			}
 		}

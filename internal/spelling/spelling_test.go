@@ -18,6 +18,8 @@ func TestNearest(t *testing.T) {
 		"maxmemory":  "max_memory",
 		"outptu":     "output",
 		"out":        "", // three edits
+		"tess":       "test",
+		"tesss":      "", // two edits are too many for four letters
 		"n":          "", // one letter is not enough to guess from
 		"":           "",
 		"frobnicate": "",

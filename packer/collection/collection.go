@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"startup-bundle/internal/module"
+	"startup-bundle/modules"
 	"startup-bundle/packer/source"
 )
 
@@ -21,7 +22,43 @@ type Entry struct {
 	Dir      string `json:"dir"`
 	HasCheck bool   `json:"has_check"`
 	module.Spec
-	Tried []string `json:"tried,omitempty"` // the lines below "## Tried" of its README
+	Tried    []string `json:"tried,omitempty"`    // the lines below "## Tried" of its README
+	Standard bool     `json:"standard,omitempty"` // this program carries it
+}
+
+// ListAll reads the modules that a name can stand for: those of the collections,
+// then the standard ones. A module hides those of its name further back.
+func ListAll(folders source.Folders) ([]Entry, error) {
+	var all []Entry
+	listed := map[string]bool{}
+	for _, dir := range folders.Collections {
+		entries, err := List(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if !listed[e.Name] {
+				listed[e.Name] = true
+				all = append(all, e)
+			}
+		}
+	}
+	for _, name := range modules.Names() {
+		if listed[name] {
+			continue
+		}
+		dir, err := folders.Named(name)
+		if err != nil {
+			return nil, err
+		}
+		e, err := Read(dir)
+		if err != nil {
+			return nil, err
+		}
+		e.Standard = true
+		all = append(all, e)
+	}
+	return all, nil
 }
 
 // List reads every module in a folder, in the order of their names.

@@ -12,12 +12,14 @@ import (
 	"strings"
 
 	"startup-bundle/internal/module"
+	"startup-bundle/internal/spelling"
+	"startup-bundle/modules"
 )
 
 // Folders says where names are looked up.
 type Folders struct {
-	Base    string // the personality's folder: ./site is relative to it
-	Modules string // the collection: a plain name is a folder of it; empty: there is none
+	Base        string   // the personality's folder: ./site is relative to it
+	Collections []string // a plain name is a folder of one of these, else a standard module
 }
 
 // Locate returns the folder of the module ref: a plain name, or a path that
@@ -32,15 +34,49 @@ func (f Folders) Locate(ref string) (dir, name string, err error) {
 		dir = filepath.Clean(ref)
 	case module.CheckName(ref) != nil:
 		return "", "", fmt.Errorf("%w; a folder is written ./%s", module.CheckName(ref), ref)
-	case f.Modules == "":
-		return "", "", fmt.Errorf("module %s: there is no modules folder beside the personality or above it: name one with --modules DIR, or write a folder as ./%s", ref, ref)
 	default:
-		dir = filepath.Join(f.Modules, ref)
+		if dir, err = f.Named(ref); err != nil {
+			return "", "", err
+		}
 	}
 	if err := isModule(dir); err != nil {
 		return "", "", fmt.Errorf("module %s: %w", ref, err)
 	}
 	return dir, filepath.Base(dir), nil
+}
+
+// Named returns the folder of the module of that name: in the first collection
+// that has such a folder, else the standard module. What is in it is not looked at.
+func (f Folders) Named(name string) (dir string, err error) {
+	for _, collection := range f.Collections {
+		dir = filepath.Join(collection, name)
+		if _, err := os.Stat(dir); err == nil {
+			return dir, nil
+		}
+	}
+	dir, err = standardModule(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("module %s: %w", name, f.unknown(name))
+	}
+	return dir, err
+}
+
+// unknown is the error of a name that no collection has.
+func (f Folders) unknown(name string) error {
+	known := modules.Names()
+	looked := "not one of the standard modules"
+	for _, collection := range f.Collections {
+		names, err := All(collection)
+		if err != nil {
+			return err
+		}
+		known = append(known, names...)
+		looked = "not in " + collection + ", and " + looked
+	}
+	if near := spelling.Nearest(name, known); near != "" {
+		return fmt.Errorf("%s; did you mean %s?", looked, near)
+	}
+	return fmt.Errorf("%s; startup-packer module list shows what there is, and a folder is written ./%s", looked, name)
 }
 
 func isModule(dir string) error {
@@ -61,8 +97,25 @@ func isModule(dir string) error {
 	return nil
 }
 
+// Collections returns the collections of a personality in base, in the order in
+// which names are looked up: the folder that the user gave, unless that is empty,
+// and the personality's own.
+func Collections(base, given string) ([]string, error) {
+	own, err := FindModules(base)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, dir := range []string{given, own} {
+		if dir != "" {
+			list = append(list, dir)
+		}
+	}
+	return list, nil
+}
+
 // FindModules returns the modules folder that belongs to a personality in
-// base: modules/ there, or in the nearest folder above; "" where there is none.
+// base: modules/ there, or in the nearest folder above; "" if there is none.
 func FindModules(base string) (string, error) {
 	abs, err := filepath.Abs(base)
 	if err != nil {
@@ -99,16 +152,16 @@ func All(dir string) ([]string, error) {
 	return names, nil
 }
 
-// Lib returns the shell library of a collection; nil where it has none.
-func Lib(modules string) ([]byte, error) {
-	if modules == "" {
-		return nil, nil
+// Lib returns the shell library of the first collection that has one of its own;
+// nil if none has.
+func Lib(collections ...string) ([]byte, error) {
+	for _, dir := range collections {
+		text, err := os.ReadFile(filepath.Join(dir, module.LibraryFile))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return text, err
+		}
 	}
-	text, err := os.ReadFile(filepath.Join(modules, module.LibraryFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return text, err
+	return nil, nil
 }
 
 // Spec reads a module's module.yaml; without one, the zero Spec.

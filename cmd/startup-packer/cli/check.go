@@ -1,25 +1,42 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"startup-bundle/internal/module"
 	"startup-bundle/internal/version"
 	"startup-bundle/packer"
+	"startup-bundle/packer/collection"
 	"startup-bundle/packer/rehearse"
+	"startup-bundle/packer/source"
 )
 
 func (p *program) lintCommand() *cobra.Command {
 	var modules string
-	var asJSON bool
+	var asJSON, fix bool
 	c := &cobra.Command{
-		Use:   "lint SOURCE",
-		Short: "Check a personality, a folder of modules, or one module",
+		Use:   "lint [SOURCE]...",
+		Short: "Find mistakes in personalities and modules",
 		Long: `Lint says what would keep a module from being packed or run (an error, exit
-code 1), and what may surprise (a warning).`,
+code 1), and what may surprise (a warning). SOURCE is a personality file, a folder
+of modules, or a module: its folder or its name. Without one, lint checks the
+modules/ folder here or above.
+
+Scripts are parsed by their interpreters, and shell scripts are also given to
+shellcheck, if these are installed. Lint runs nothing and changes nothing; with
+--fix it writes the table of options into each module's README.`,
+		Example: `  startup-packer lint web.yaml
+  startup-packer lint --fix modules/motd`,
 		RunE: func(c *cobra.Command, args []string) error {
-			found, err := packer.Lint(c.Context(), args[0], modules)
+			found, err := lint(c.Context(), modules, args, fix)
 			if err != nil {
 				return err
 			}
@@ -31,9 +48,61 @@ code 1), and what may surprise (a warning).`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&modules, "modules", "", "look modules up in this `DIR` (default: modules/ beside SOURCE or above it)")
+	c.Flags().BoolVar(&fix, "fix", false, "write the tables of options into the READMEs")
+	c.Flags().StringVar(&modules, "modules", "", "look modules up in this `DIR` first, then in modules/ beside SOURCE or above it, then among the standard ones")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	return c
+}
+
+// lint returns everything there is to say about the sources.
+func lint(ctx context.Context, modules string, sources []string, fix bool) ([]packer.Finding, error) {
+	if len(sources) == 0 {
+		dir, err := modulesDir(modules)
+		if err != nil {
+			return nil, err
+		}
+		sources = []string{dir}
+	}
+	var found []packer.Finding
+	for _, source := range sources {
+		if _, err := os.Stat(source); errors.Is(err, fs.ErrNotExist) && !strings.ContainsRune(source, filepath.Separator) {
+			dir, err := moduleDir(modules, source)
+			if err != nil {
+				return nil, err
+			}
+			source = dir
+		}
+		list, err := packer.Lint(ctx, source, modules)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, list...)
+		for _, dir := range ownModules(source) {
+			list, err := collection.Lint(ctx, dir, fix)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, list...)
+		}
+	}
+	return found, nil
+}
+
+// ownModules returns the folders of modules at a path: the folder itself if it is
+// a module, else the modules in it.
+func ownModules(path string) []string {
+	if _, err := os.Lstat(filepath.Join(path, module.Start)); err == nil {
+		return []string{path}
+	}
+	names, err := source.All(path)
+	if err != nil {
+		return nil // a personality's file
+	}
+	dirs := make([]string, len(names))
+	for i, name := range names {
+		dirs[i] = filepath.Join(path, name)
+	}
+	return dirs
 }
 
 // judgeFindings makes an error among the findings the exit code.
@@ -48,7 +117,7 @@ func (p *program) judgeFindings(found []packer.Finding) {
 func (p *program) printFindings(found []packer.Finding) {
 	p.judgeFindings(found)
 	for _, f := range found {
-		fmt.Fprintf(p.stdout, "%s: %s: %s\n", f.Path, f.Level, f.Problem)
+		fmt.Fprintln(p.stdout, f)
 	}
 }
 
@@ -69,7 +138,7 @@ Its exit code is the agent's.`,
 			return err
 		},
 	}
-	c.Flags().StringVar(&o.Modules, "modules", "", "look modules up in this `DIR` (default: modules/ beside SOURCE or above it)")
+	c.Flags().StringVar(&o.Modules, "modules", "", "look modules up in this `DIR` first, then in modules/ beside SOURCE or above it, then among the standard ones")
 	c.Flags().StringVar(&o.Agent, "agent", "", "the agent `PROGRAM` (default: startup-agent beside this program, else in PATH)")
 	c.Flags().StringVar(&o.Keep, "keep", "", "make this `DIR` and keep the scratch root there")
 	return c

@@ -1,17 +1,15 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
-	"startup-bundle/packer"
+	"startup-bundle/internal/cmdline"
 	"startup-bundle/packer/collection"
 	"startup-bundle/packer/registry"
 	"startup-bundle/packer/source"
@@ -23,39 +21,70 @@ func (p *program) moduleCommand() *cobra.Command {
 		Use:   "module",
 		Short: "Make, list and check modules",
 	}
-	c.PersistentFlags().StringVar(&modules, "modules", "", "the `DIR` of modules (default: modules/ here or above)")
-	c.AddCommand(p.moduleNewCommand(&modules), p.moduleListCommand(&modules), p.moduleInfoCommand(&modules), p.moduleLintCommand(&modules), p.moduleTestCommand(&modules),
-		p.modulePublishCommand(&modules), p.moduleSignCommand(&modules), p.moduleAddCommand(), p.moduleUpdateCommand(), p.moduleVendorCommand())
+	c.PersistentFlags().StringVar(&modules, "modules", "", "look modules up in this `DIR` first, then in modules/ here or above, then among the standard ones")
+	cmdline.Group(c, "Your modules:", p.moduleNewCommand(&modules), p.moduleTestCommand(&modules), p.moduleSignCommand(&modules), p.modulePublishCommand(&modules))
+	cmdline.Group(c, "See what there is:", p.moduleListCommand(&modules), p.moduleInfoCommand(&modules))
+	cmdline.Group(c, "Other people's modules:", p.moduleAddCommand(), p.moduleUpdateCommand(), p.moduleVendorCommand())
+	for _, sub := range c.Commands() {
+		if strings.Contains(sub.Use, "MODULE") {
+			sub.ValidArgsFunction = moduleNames(&modules)
+		}
+	}
+	hidden := p.lintCommand() // its former place
+	hidden.Hidden = true
+	c.AddCommand(hidden)
 	return c
 }
 
-// modulesDir returns the folder of modules that the flag names, or the nearest.
+// modulesDir returns the collection that the flag names, or the nearest.
 func modulesDir(flag string) (string, error) {
 	if flag != "" {
 		return flag, nil
 	}
 	dir, err := source.FindModules(".")
 	if err == nil && dir == "" {
-		err = errors.New("there is no modules folder here or above: name one with --modules DIR")
+		err = errors.New("there is no modules folder here or above: name a module, or a folder of modules with --modules DIR")
 	}
 	return dir, err
 }
 
-// moduleDir returns the folder of a module named on the command line: a path,
-// or a name in the collection.
+// folders returns where a module's name is looked up: in the folder that the flag
+// names, in modules/ here or above, among the standard modules.
+func folders(flag string) (source.Folders, error) {
+	collections, err := source.Collections(".", flag)
+	return source.Folders{Base: ".", Collections: collections}, err
+}
+
+// moduleDir returns the folder of a module named on the command line: a path, or
+// a name.
 func moduleDir(flag, name string) (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) || name == "." {
 		return name, nil
 	}
-	dir, err := modulesDir(flag)
+	f, err := folders(flag)
 	if err != nil {
 		return "", err
 	}
-	dir = filepath.Join(dir, name)
-	if _, err := os.Stat(dir); err != nil {
-		return "", err
+	return f.Named(name)
+}
+
+// moduleNames are the completions of a module's name.
+func moduleNames(flag *string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		f, err := folders(*flag)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		entries, err := collection.ListAll(f)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		names := make([]string, len(entries))
+		for i, e := range entries {
+			names[i] = cobra.CompletionWithDesc(e.Name, e.Summary)
+		}
+		return names, cobra.ShellCompDirectiveDefault // or a folder
 	}
-	return dir, nil
 }
 
 func (p *program) moduleNewCommand(modules *string) *cobra.Command {
@@ -87,13 +116,13 @@ func (p *program) moduleListCommand(modules *string) *cobra.Command {
 	var asJSON, markdown bool
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "List the modules of a collection",
+		Short: "List your modules and the standard ones",
 		RunE: func(*cobra.Command, []string) error {
-			dir, err := modulesDir(*modules)
+			f, err := folders(*modules)
 			if err != nil {
 				return err
 			}
-			entries, err := collection.List(dir)
+			entries, err := collection.ListAll(f)
 			switch {
 			case err != nil:
 				return err
@@ -105,7 +134,11 @@ func (p *program) moduleListCommand(modules *string) *cobra.Command {
 			}
 			t := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 			for _, e := range entries {
-				fmt.Fprintf(t, "%s\t%s\t%s\n", e.Name, e.Version, e.Summary)
+				from := "your own"
+				if e.Standard {
+					from = "standard"
+				}
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", e.Name, e.Version, from, e.Summary)
 			}
 			return t.Flush()
 		},
@@ -146,61 +179,6 @@ the description is fetched.`,
 	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
 	plainHTTPFlag(c, &plainHTTP)
 	return c
-}
-
-func (p *program) moduleLintCommand(modules *string) *cobra.Command {
-	var fix bool
-	c := &cobra.Command{
-		Use:   "lint [MODULE]...",
-		Short: "Check modules: the contract, their options, their documentation",
-		Long: `Lint checks the modules named, or all of the collection: as startup-packer lint,
-and that each README shows the options that module.yaml declares. With --fix it
-writes those tables. It runs shellcheck over the scripts where that is installed.`,
-		RunE: func(c *cobra.Command, args []string) error {
-			dirs, err := lintDirs(*modules, args)
-			if err != nil {
-				return err
-			}
-			var found []packer.Finding
-			for _, dir := range dirs {
-				list, err := lintModule(c.Context(), dir, fix)
-				if err != nil {
-					return err
-				}
-				found = append(found, list...)
-			}
-			p.printFindings(found)
-			return nil
-		},
-	}
-	c.Flags().BoolVar(&fix, "fix", false, "write the tables of options into the READMEs")
-	return c
-}
-
-// lintModule returns everything that there is to say about one module.
-func lintModule(ctx context.Context, dir string, fix bool) ([]packer.Finding, error) {
-	found, err := packer.Lint(ctx, dir, "")
-	if err != nil {
-		return nil, err
-	}
-	more, err := collection.Lint(ctx, dir, fix)
-	return append(found, more...), err
-}
-
-func lintDirs(modules string, names []string) ([]string, error) {
-	modules, names, err := namedOrAll(modules, names)
-	if err != nil {
-		return nil, err
-	}
-	dirs := make([]string, len(names))
-	for i, name := range names {
-		dir, err := moduleDir(modules, name)
-		if err != nil {
-			return nil, err
-		}
-		dirs[i] = dir
-	}
-	return dirs, nil
 }
 
 // namedOrAll returns the names given with the folder that the flag names, or,

@@ -60,7 +60,7 @@ new file, BUNDLE.key. The key is never printed: give the file to
 		},
 	}
 	c.Flags().StringVarP(&o.Output, "output", "o", "", "the bundle `FILE` to write")
-	c.Flags().StringVar(&o.Modules, "modules", "", "look modules up in this `DIR` (default: modules/ beside SOURCE or above it)")
+	c.Flags().StringVar(&o.Modules, "modules", "", "look modules up in this `DIR` first, then in modules/ beside SOURCE or above it, then among the standard ones")
 	c.Flags().StringVar(&o.Seal.KeyOut, "key-out", "", "write the fresh key to this new `FILE` (default: BUNDLE.key)")
 	c.Flags().StringVar(&passphraseFile, "passphrase-file", "", "seal under the passphrase in this `FILE`")
 	c.Flags().StringArrayVar(&o.Seal.Recipients, "recipient", nil, "seal for this age public `KEY`; may be repeated")

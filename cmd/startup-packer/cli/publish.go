@@ -80,17 +80,17 @@ Log in with docker login HOST, or have a credential helper in docker's config.js
 
 // lintToPublish refuses a module that lint finds an error in; warnings are shown.
 func (p *program) lintToPublish(ctx context.Context, dir string) error {
-	found, err := lintModule(ctx, dir, false)
+	found, err := lint(ctx, "", []string{dir}, false)
 	if err != nil {
 		return err
 	}
 	refused := false
 	for _, f := range found {
-		fmt.Fprintf(p.stderr, "%s: %s: %s\n", f.Path, f.Level, f.Problem)
+		fmt.Fprintln(p.stderr, f)
 		refused = refused || f.Level == packer.LevelError
 	}
 	if refused {
-		return fmt.Errorf("%s is not published: mend the errors above first", dir)
+		return fmt.Errorf("%s is not published: fix the errors above first", dir)
 	}
 	return nil
 }
