@@ -78,11 +78,12 @@ instance with startup-agent takes on when its userdata names the bundle.
 
 Exit codes: 0 done, 1 failed or findings, 2 usage, 13 open (wrong key, tampered,
 truncated), 14 unpack (the archive is refused), 16 disk, 130 interrupted`,
-		Example: `  startup-packer lint web.yaml                 find mistakes
+		Example: `  startup-packer init web                      begin: a personality and a first module
+  startup-packer lint web.yaml                 find mistakes
   startup-packer rehearse web.yaml             try it here, without AWS
   startup-packer pack web.yaml -o web.bundle   make the bundle and its key`,
 	}
-	cmdline.Group(root, "Modules:", p.lintCommand(), p.rehearseCommand(), p.moduleCommand())
+	cmdline.Group(root, "Modules:", p.initCommand(), p.lintCommand(), p.rehearseCommand(), p.moduleCommand())
 	cmdline.Group(root, "Bundles:", p.packCommand(), p.inspectCommand(), p.unpackCommand(), p.keygenCommand())
 	cmdline.Group(root, "Launch:", p.pushCommand(), p.userdataCommand())
 	root.AddCommand(&cobra.Command{
@@ -97,6 +98,11 @@ truncated), 14 unpack (the archive is refused), 16 disk, 130 interrupted`,
 // Command returns the command tree, for what is generated from it.
 func Command() *cobra.Command {
 	return (&program{stdout: io.Discard, stderr: io.Discard}).command()
+}
+
+// next says which command usually follows; not to programs.
+func (p *program) next(format string, args ...any) {
+	fmt.Fprintf(p.stderr, "next: "+format+"\n", args...)
 }
 
 // printJSON prints a result for programs.

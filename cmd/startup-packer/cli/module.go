@@ -107,6 +107,7 @@ func (p *program) moduleNewCommand(modules *string) *cobra.Command {
 				return err
 			}
 			fmt.Fprintln(p.stdout, path)
+			p.next("edit %s/start, then startup-packer lint %s", path, path)
 			return nil
 		},
 	}

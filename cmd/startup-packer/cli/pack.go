@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -56,6 +57,7 @@ new file, BUNDLE.key. The key is never printed: give the file to
 				return p.printJSON(result)
 			}
 			printPacked(p.stdout, result)
+			p.next("startup-packer push %s s3://BUCKET/%s", quote(result.Bundle), quote(filepath.Base(result.Bundle)))
 			return nil
 		},
 	}
