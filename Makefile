@@ -13,7 +13,7 @@ TOOLS := $(CURDIR)/.tools/bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BUILD := go build -trimpath -ldflags '-s -w -X startup-bundle/internal/version.linked=$(VERSION)'
 GO_FILES := $(shell find . -name '*.go' -not -path './.tools/*') go.mod go.sum packer/recipe.sh.tmpl
-SHELL_FILES := $(shell git ls-files -co --exclude-standard | xargs -r grep -lE '^\#!.*\b(ba)?sh\b|^\# shellcheck shell=' --include='*' 2>/dev/null | grep -vE '\.(md|tmpl|go|txtar|txt|yaml)$$|^modules/|^Makefile$$')
+SHELL_FILES = $(shell git ls-files -co --exclude-standard | xargs -r grep -lE '^\#!.*\b(ba)?sh\b|^\# shellcheck shell=' --include='*' 2>/dev/null | grep -vE '\.(md|tmpl|go|txtar|txt|yaml)$$|^modules/|^Makefile$$')
 FUZZTIME ?= 60s
 
 AGE := $(TOOLS)/age
@@ -36,18 +36,20 @@ build: build/startup-agent build/startup-packer ## build both programs for this 
 build/startup-agent build/startup-packer: build/%: $(GO_FILES)
 	$(BUILD) -o $@ ./cmd/$*
 
-DIST := $(foreach arch,amd64 arm64,$(foreach program,startup-agent startup-packer,dist/linux-$(arch)/$(program)))
+DIST := $(foreach arch,amd64 arm64,$(foreach program,startup-agent startup-packer,dist/linux-$(arch)/$(program)) dist/darwin-$(arch)/startup-packer)
 
 .PHONY: dist
-dist: $(DIST) ## build static binaries for linux/amd64 and linux/arm64, into dist/
+dist: $(DIST) ## build static binaries for amd64 and arm64, into dist/: both for Linux, the packer for macOS
 	ls -l $(DIST)
 
-$(DIST): dist/linux-%: $(GO_FILES)
+$(filter dist/linux-%,$(DIST)): dist/linux-%: $(GO_FILES)
 	GOOS=linux GOARCH=$(*D) $(BUILD) -o $@ ./cmd/$(*F)
+$(filter dist/darwin-%,$(DIST)): dist/darwin-%: $(GO_FILES)
+	GOOS=darwin GOARCH=$(*D) $(BUILD) -o $@ ./cmd/$(*F)
 .ONESHELL: test cover fuzz lint integration
 
 .PHONY: package
-package: dist $(NFPM) ## build the agent's deb and rpm for amd64 and arm64, into dist/packages/
+package: dist $(NFPM) ## build the deb and rpm of both programs for amd64 and arm64, into dist/packages/
 	NFPM=$(NFPM) scripts/package/build.sh
 
 .PHONY: boot-test
@@ -61,6 +63,7 @@ vm-test: build dist/linux-amd64/startup-agent $(NFPM) $(MOCK) $(VERSITYGW) ## cu
 .PHONY: demo
 demo: build ## pack a personality and boot it here: no root, no AWS
 	@build/startup-packer rehearse scripts/demo/personality.yaml
+	@echo "next: build/startup-packer init my-role, or docs/quick-start.md" >&2
 
 .PHONY: pictures
 pictures: ## draw the terminal pictures of the README anew
@@ -77,7 +80,7 @@ build/bench-hello: scripts/bench/hello/main.go
 
 .PHONY: test
 test: $(AGE) ## run all tests, with the race detector
-	PATH="$(TOOLS):$$PATH" CGO_ENABLED=$$(command -v gcc >/dev/null && echo 1 || echo 0)
+	@PATH="$(TOOLS):$$PATH" CGO_ENABLED=$$(command -v gcc >/dev/null && echo 1 || echo 0)
 	race=-race
 	if [ "$$CGO_ENABLED" = 0 ]; then race=; echo "no C compiler: the race detector is left out" >&2; fi
 	export PATH CGO_ENABLED
@@ -128,6 +131,7 @@ fuzz: ## fuzz each parser of outside bytes for FUZZTIME (60s)
 .PHONY: lint
 lint: $(GOLANGCI) $(SHFMT) $(HCLFMT) ## check formatting, the linters' rules, and the shell scripts
 	$(GOLANGCI) run ./...
+	GOOS=darwin go vet ./cmd/startup-packer ./packer/... ./internal/...
 	go mod tidy -diff
 	$(SHFMT) -d -i 2 $(SHELL_FILES)
 	$(SHFMT) -d modules

@@ -15,6 +15,13 @@ import (
 	"startup-bundle/internal/spelling"
 )
 
+// Annotations of a command that hold sections of its man page.
+const (
+	ExitStatus  = "EXIT STATUS"
+	Files       = "FILES"
+	Environment = "ENVIRONMENT"
+)
+
 // UsageError is a mistake in how a command was called. Nothing was done.
 type UsageError struct {
 	Command *cobra.Command // the command that could not be understood
@@ -53,11 +60,17 @@ func Explain(w io.Writer, err error) bool {
 // only groups others shows its help when called alone, and refuses a name that is
 // not one of them. Root gets --version. Call it once, when the tree is complete.
 func Prepare(root *cobra.Command, version string) {
-	root.Version = version
-	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.Version = version // with the library's own template: another links text/template, 2 MB
 	root.SilenceUsage, root.SilenceErrors, root.DisableAutoGenTag = true, true, true
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(helpCommand(root))
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		help(c, args)
+		if text := c.Annotations[ExitStatus]; text != "" {
+			fmt.Fprintf(c.OutOrStdout(), "\nExit codes:\n%s\n", text)
+		}
+	})
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	prepare(root)

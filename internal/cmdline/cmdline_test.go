@@ -142,7 +142,7 @@ func TestVersionIsOneLine(t *testing.T) {
 	root := tree(&ran)
 	root.SetArgs([]string{"--version"})
 	root.SetOut(&out)
-	if err := root.ExecuteContext(t.Context()); err != nil || out.String() != "tool v1.2.3\n" {
+	if err := root.ExecuteContext(t.Context()); err != nil || out.String() != "tool version v1.2.3\n" {
 		t.Errorf("got %q, %v", out.String(), err)
 	}
 }

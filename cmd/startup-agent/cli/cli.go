@@ -64,6 +64,24 @@ To see how that went, type startup-agent status.`,
 		Example: `  startup-agent status                 what happened, and what to do about it
   startup-agent logs -f                the log of the run, as it grows
   startup-agent validate userdata      what the agent would make of this file`,
+		Annotations: map[string]string{
+			cmdline.ExitStatus: exitCodes,
+			cmdline.Files: `  /etc/startup-agent/hooks.d/          run when a run has ended
+  /etc/startup-agent/heartbeat.d/      run every few minutes meanwhile
+  /etc/startup-agent/hooks.env         environment of the hooks that are shipped
+  /etc/startup-agent/verify_keys       run only bundles that these keys signed
+  /var/lib/startup-agent/record.json   what was durably done
+  /var/lib/startup-agent/bundle/       the unpacked bundle
+  /var/lib/startup-agent/state/        one folder for each module
+  /var/log/startup-agent/agent.jsonl   the log
+  /var/log/startup-agent/modules/      what each module printed
+  /run/startup-agent/status.json       the record without secrets, for every user`,
+			cmdline.Environment: `  STARTUP_AGENT_CA_FILE   more certificates to trust, as --ca-file
+  HTTPS_PROXY, NO_PROXY   proxies for the bundle and for AWS; never for metadata
+  AWS_EC2_METADATA_SERVICE_ENDPOINT
+                          another metadata service
+  NO_COLOR                no colours on a terminal`,
+		},
 	}
 	root.PersistentFlags().StringVar(&p.root, "root", "/", "the folder that all paths are below")
 	cmdline.Group(root, "See what happened:", p.statusCommand(), p.logsCommand(), p.timelineCommand(), p.collectCommand(), p.checkCommand())

@@ -16,13 +16,13 @@ import (
 	"startup-bundle/agent/journal"
 	"startup-bundle/agent/transport"
 	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/secret"
 	"startup-bundle/internal/version"
 )
 
 // exitCodes is the table of the help, of docs/operations.md, and of agent.Code.
-const exitCodes = `Exit codes:
-    0  done, or nothing to do        13  open: wrong key, tampered, truncated
+const exitCodes = `    0  done, or nothing to do        13  open: wrong key, tampered, truncated
     1  other                         14  unpack: the archive is refused
     2  usage                         15  a module failed
    10  userdata                      16  record or disk
@@ -40,9 +40,8 @@ func (p *program) runCommand() *cobra.Command {
 		Short: "Take on the personality that the userdata names; this is what boots the instance",
 		Long: `Run reads the userdata, fetches and opens the start-up bundle named there, and
 runs its modules in order. It is done once for each instance and userdata; a run
-that failed or was cut off goes on with the first module that has not succeeded.
-
-` + exitCodes,
+that failed or was cut off goes on with the first module that has not succeeded.`,
+		Annotations: map[string]string{cmdline.ExitStatus: exitCodes},
 		RunE: func(c *cobra.Command, _ []string) error {
 			paths, err := p.paths()
 			if err != nil {

@@ -74,10 +74,25 @@ func (p *program) command() *cobra.Command {
 		Use:   "startup-packer",
 		Short: "Make start-up bundles from modules",
 		Long: `Startup-packer packs modules into an encrypted start-up bundle, which an
-instance with startup-agent takes on when its userdata names the bundle.
+instance with startup-agent takes on when its userdata names the bundle. It is not
+HashiCorp Packer, which makes machine images.`,
+		Annotations: map[string]string{
+			cmdline.ExitStatus: `  0    done
+  1    failed, or lint has found errors
+  2    usage
+  13   open: wrong key, tampered, truncated
+  14   unpack: the archive is refused
+  16   disk
+  130  interrupted
 
-Exit codes: 0 done, 1 failed or findings, 2 usage, 13 open (wrong key, tampered,
-truncated), 14 unpack (the archive is refused), 16 disk, 130 interrupted`,
+startup-packer rehearse ends with the code of the agent.`,
+			cmdline.Files: `  personality.yaml            which modules, in which order, with which options
+  modules/NAME/               your modules
+  PERSONALITY.lock            what modules from elsewhere were when they were added
+  ~/.cache/startup-packer/    copies of these and of the standard modules; may be removed`,
+			cmdline.Environment: `  SOURCE_DATE_EPOCH   the time that all files in a bundle get (default: 1970)
+  AWS_PROFILE and the rest of the AWS CLI's variables, for push`,
+		},
 		Example: `  startup-packer init web                      begin: a personality and a first module
   startup-packer lint web.yaml                 find mistakes
   startup-packer rehearse web.yaml             try it here, without AWS

@@ -1,23 +1,21 @@
-// Command gen writes the agent's man pages and shell completions below a
-// folder, in the places where a root file system has them, from the commands
-// themselves.
+// Command gen writes the man pages and shell completions of both programs, from
+// their commands: below DIR/PROGRAM, in the places where a root file system has
+// them.
 package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 
-	"startup-bundle/cmd/startup-agent/cli"
+	agent "startup-bundle/cmd/startup-agent/cli"
+	packer "startup-bundle/cmd/startup-packer/cli"
 )
 
 func main() {
@@ -36,9 +34,15 @@ func generate(dir string) error {
 	if err != nil {
 		return err
 	}
-	command := cli.Command()
-	command.DisableAutoGenTag = true
-	return errors.Join(manPages(command, filepath.Join(dir, "usr/share/man/man8"), date), completions(command, filepath.Join(dir, "usr/share")))
+	return errors.Join(
+		program(dir, agent.Command(), manual{section: "8", title: "System administration", date: date}),
+		program(dir, packer.Command(), manual{section: "1", title: "User commands", date: date}),
+	)
+}
+
+func program(dir string, c *cobra.Command, m manual) error {
+	dir = filepath.Join(dir, c.Name())
+	return errors.Join(m.pages(c, dir), completions(c, filepath.Join(dir, "usr/share")))
 }
 
 // sourceDate is the date in the man pages: SOURCE_DATE_EPOCH, so that the same
@@ -50,35 +54,6 @@ func sourceDate() (time.Time, error) {
 		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH is %q: set it to the seconds since 1970 of the last commit", text)
 	}
 	return time.Unix(seconds, 0).UTC(), nil
-}
-
-// manPages writes one page for each command, compressed.
-func manPages(c *cobra.Command, dir string, date time.Time) error {
-	for _, sub := range c.Commands() {
-		if !sub.IsAvailableCommand() || sub.IsAdditionalHelpTopicCommand() {
-			continue
-		}
-		if err := manPages(sub, dir, date); err != nil {
-			return err
-		}
-	}
-	var page, packed bytes.Buffer
-	header := &doc.GenManHeader{Section: "8", Date: &date, Source: "startup-agent", Manual: "System administration"}
-	if err := doc.GenMan(c, header, &page); err != nil {
-		return err
-	}
-	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err != nil {
-		return err
-	}
-	if _, err := z.Write(page.Bytes()); err != nil {
-		return err
-	}
-	if err := z.Close(); err != nil {
-		return err
-	}
-	name := strings.ReplaceAll(c.CommandPath(), " ", "-")
-	return write(filepath.Join(dir, name+".8.gz"), packed.Bytes())
 }
 
 // completions writes what bash, zsh and fish load for the command's name.
