@@ -32,7 +32,10 @@ func TestPlantedLogIsRefusedAndNothingRuns(t *testing.T) {
 			if err := os.WriteFile(other, []byte("precious"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := plant(s.Log, other); err != nil {
+			switch err := plant(s.Log, other); {
+			case errors.Is(err, unix.EPERM) && name == "a device" && os.Geteuid() != 0:
+				t.Skip("only root can make a device")
+			case err != nil:
 				t.Fatal(err)
 			}
 			_, err := runner.Runner{}.Run(t.Context(), s)
