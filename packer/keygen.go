@@ -5,8 +5,22 @@ import (
 
 	"filippo.io/age"
 
+	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/secret"
 )
+
+// WriteKey makes a new key file, mode 0600. Above an age identity stands its public
+// key, for --recipient.
+func WriteKey(path string, key secret.String) error {
+	if !bundle.IsIdentity(key) {
+		return secret.WriteFile(path, key)
+	}
+	recipient, err := bundle.RecipientOf(key)
+	if err != nil {
+		return err
+	}
+	return secret.WriteFile(path, key, "public key: "+recipient)
+}
 
 // Keygen makes an age identity and the recipient to pack for: X25519, or with
 // quantum the hybrid that also withstands a quantum computer (its recipients

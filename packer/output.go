@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"startup-bundle/internal/bundle"
 )
 
@@ -20,6 +22,18 @@ type output struct {
 	path   string
 	digest hash.Hash
 	n      int64
+}
+
+// writable says early what newOutput would say late. It leaves nothing behind.
+func writable(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("write bundle: %s is a folder: name a file", path)
+	}
+	dir := filepath.Dir(path)
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("write bundle: folder %s: %w", dir, err)
+	}
+	return nil
 }
 
 func newOutput(path string) (*output, error) {

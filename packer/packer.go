@@ -55,23 +55,26 @@ type Result struct {
 
 // Pack makes a bundle:
 //
-//  1. read the personality, find its modules, resolve their options
-//  2. read every file once, for the digests that the manifest holds
-//  3. settle the key
+//  1. settle the key, and see that the bundle has a place: mistakes are told first
+//  2. read the personality, find its modules, resolve their options
+//  3. read every file once, for the digests that the manifest holds
 //  4. write archive → compression → encryption → a temporary file
 //  5. write the key file, give the bundle its name
 //
 // When it fails, no bundle and no key file is left behind, and one that was
 // there before is as it was.
 func Pack(ctx context.Context, o Options) (*Result, error) {
-	plan, err := Plan(ctx, o)
-	if err != nil {
-		return nil, err
-	}
 	if o.Sign && o.Seal.Format == FormatOpenSSL {
 		return nil, errors.New("a bundle of openssl's format cannot be signed: its option files are not covered by bundle.json; leave out --sign-key, or --format openssl")
 	}
 	key, err := o.Seal.settle()
+	if err != nil {
+		return nil, err
+	}
+	if err := writable(o.Output); err != nil {
+		return nil, err
+	}
+	plan, err := Plan(ctx, o)
 	if err != nil {
 		return nil, err
 	}

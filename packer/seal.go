@@ -19,14 +19,19 @@ const (
 	FormatOpenSSL = "openssl" // for the shell recipe: no integrity of its own
 )
 
-// Seal says how a bundle is locked. At most one of KeyOut, Passphrase and
+// Seal says how a bundle is locked. Exactly one of KeyOut, Key, Passphrase and
 // Recipients is given.
 type Seal struct {
 	Format     string        // FormatAge (also if empty) or FormatOpenSSL
 	KeyOut     string        // make a fresh key and write it to this new file, mode 0600
+	Key        secret.String // seal so that this key opens it: an age identity, or a passphrase
 	Passphrase secret.String // seal under this passphrase
 	Recipients []string      // seal for these age public keys
 }
+
+// ErrKeyExists means that the file for a fresh key is there already. It is never
+// overwritten: it may be the only key to another bundle.
+var ErrKeyExists = errors.New("there is a key file already")
 
 // sealing is a settled Seal.
 type sealing struct {
@@ -39,13 +44,30 @@ type sealing struct {
 
 func (s Seal) settle() (*sealing, error) {
 	given := 0
-	for _, is := range []bool{s.KeyOut != "", s.Passphrase.IsSet(), len(s.Recipients) > 0} {
+	for _, is := range []bool{s.KeyOut != "", s.Key.IsSet(), s.Passphrase.IsSet(), len(s.Recipients) > 0} {
 		if is {
 			given++
 		}
 	}
 	if given != 1 {
-		return nil, errors.New("give one of a key file to write, a passphrase, or recipients")
+		return nil, errors.New("give one of a key file to write, a key, a passphrase, or recipients")
+	}
+	if _, err := os.Lstat(s.KeyOut); err == nil {
+		return nil, fmt.Errorf("%w: %s: to seal with that key, give --key-file %s; for another fresh key, give --key-out FILE", ErrKeyExists, s.KeyOut, s.KeyOut)
+	}
+	switch identity := bundle.IsIdentity(s.Key); {
+	case identity && s.Format == FormatOpenSSL:
+		return nil, errors.New("openssl's format knows no age identities: give a key file that holds a passphrase")
+	case identity:
+		recipient, err := bundle.RecipientOf(s.Key)
+		if err != nil {
+			return nil, err
+		}
+		s.Recipients = []string{recipient}
+	default:
+		if s.Key.IsSet() {
+			s.Passphrase = s.Key
+		}
 	}
 	switch s.Format {
 	case "", FormatAge:
@@ -104,7 +126,7 @@ func (k *sealing) save() error {
 	if k.file == "" {
 		return nil
 	}
-	return secret.WriteFile(k.file, k.fresh)
+	return WriteKey(k.file, k.fresh)
 }
 
 // unsave removes the key file again, after err: without its bundle it is of no use.

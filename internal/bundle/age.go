@@ -54,6 +54,21 @@ func Identity(key secret.String) (age.Identity, error) {
 	return id, nil
 }
 
+// RecipientOf returns the public key of an age identity.
+func RecipientOf(identity secret.String) (string, error) {
+	id, err := Identity(identity)
+	if err != nil {
+		return "", err
+	}
+	switch id := id.(type) {
+	case *age.X25519Identity:
+		return id.Recipient().String(), nil
+	case *age.HybridIdentity:
+		return id.Recipient().String(), nil
+	}
+	return "", fmt.Errorf("%w: it is an identity of a kind that has no public key here", ErrKey)
+}
+
 func openAge(in io.Reader, kind Encryption, key secret.String) (io.Reader, error) {
 	var id age.Identity
 	var err error

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -65,14 +66,19 @@ func syncFolder(dir string) error {
 
 // WriteFile makes a new key file, mode 0600, on disk when it returns. A file
 // that is there already is never overwritten: it may be the only copy of a key.
-func WriteFile(path string, key String) error {
+// The comments, one line each, stand before it; only an age identity may have any.
+func WriteFile(path string, key String, comments ...string) error {
+	text := key.Reveal() + "\n"
+	for _, c := range slices.Backward(comments) {
+		text = "# " + c + "\n" + text
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("write key file: %w", err)
 	}
 	err = f.Chmod(0o600) // whatever the umask took away
 	if err == nil {
-		_, err = f.WriteString(key.Reveal() + "\n")
+		_, err = f.WriteString(text)
 	}
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = syncFolder(filepath.Dir(path))

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/secret"
 	"startup-bundle/internal/signature"
 	"startup-bundle/packer"
@@ -132,19 +133,28 @@ the whole bundle was read and verified, or not at all.`,
 }
 
 func (p *program) keygenCommand() *cobra.Command {
-	var out string
+	var out, public string
 	var quantum, signing bool
 	var passwordFile string
 	c := &cobra.Command{
-		Use:   "keygen -o FILE",
+		Use:   "keygen",
 		Short: "Make an age key that several bundles can be sealed for",
 		Long: `Keygen writes a new age identity to FILE (mode 0600, never overwritten) and
-prints its public key, for "startup-packer pack --recipient".
+prints its public key, for "startup-packer pack --recipient". The public key also
+stands in FILE as a comment, and -y prints it again.
 
 With --signing it makes a key that signs bundles, in the format of minisign: the
 secret key in FILE, for "startup-packer pack --sign-key", the public key in
 FILE.pub, for /etc/startup-agent/verify_keys in an image.`,
-		RunE: func(*cobra.Command, []string) error {
+		Example: `  startup-packer keygen -o web.key
+  startup-packer keygen -y web.key`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if public != "" {
+				return p.publicKey(public)
+			}
+			if out == "" {
+				return cmdline.Misuse(c, "no --output FILE given for the new key, and no -y FILE to show the public key of")
+			}
 			if signing {
 				return p.keygenSigning(out, passwordFile)
 			}
@@ -152,7 +162,7 @@ FILE.pub, for /etc/startup-agent/verify_keys in an image.`,
 			if err != nil {
 				return err
 			}
-			if err := secret.WriteFile(out, identity); err != nil {
+			if err := packer.WriteKey(out, identity); err != nil {
 				return err
 			}
 			fmt.Fprintln(p.stdout, recipient)
@@ -160,10 +170,28 @@ FILE.pub, for /etc/startup-agent/verify_keys in an image.`,
 		},
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "the new `FILE` for the identity")
+	c.Flags().StringVarP(&public, "public", "y", "", "print the public key of the identity in this `FILE`, and make nothing")
 	c.Flags().BoolVar(&quantum, "post-quantum", false, "make a hybrid key that also withstands quantum computers")
 	c.Flags().BoolVar(&signing, "signing", false, "make a key that signs, and FILE.pub")
 	c.Flags().StringVar(&passwordFile, "sign-password-file", "", "put the secret key of --signing under the password in this `FILE`")
 	c.MarkFlagsMutuallyExclusive("signing", "post-quantum")
-	_ = c.MarkFlagRequired("output") // fails only for a flag that does not exist
+	c.MarkFlagsMutuallyExclusive("public", "output")
 	return c
+}
+
+// publicKey prints the public key of an identity.
+func (p *program) publicKey(file string) error {
+	key, err := secret.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if !bundle.IsIdentity(key) {
+		return fmt.Errorf("%s holds a passphrase, which has no public key", file)
+	}
+	recipient, err := bundle.RecipientOf(key)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(p.stdout, recipient)
+	return nil
 }

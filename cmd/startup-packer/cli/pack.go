@@ -17,7 +17,7 @@ import (
 
 func (p *program) packCommand() *cobra.Command {
 	o := packer.Options{Version: version.String()}
-	var passphraseFile, signKey, signPassword string
+	var keyFile, passphraseFile, signKey, signPassword string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "pack SOURCE -o BUNDLE",
@@ -27,8 +27,10 @@ file, or a folder of modules (all of them, in the order of their names).
 
 Without another choice it makes a fresh key for this bundle and writes it to a
 new file, BUNDLE.key. The key is never printed: give the file to
-"startup-packer userdata".`,
+"startup-packer userdata". A key file is never overwritten: to pack again, give
+it with --key-file.`,
 		Example: `  startup-packer pack web.yaml -o web.bundle
+  startup-packer pack web.yaml -o web.bundle --key-file web.bundle.key
   startup-packer pack modules/ -o all.bundle --passphrase-file pass.txt --format openssl`,
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			o.Source = args[0]
@@ -37,7 +39,12 @@ new file, BUNDLE.key. The key is never printed: give the file to
 					return err
 				}
 			}
-			if o.Seal.KeyOut == "" && passphraseFile == "" && len(o.Seal.Recipients) == 0 {
+			if keyFile != "" {
+				if o.Seal.Key, err = secret.ReadFile(keyFile); err != nil {
+					return err
+				}
+			}
+			if o.Seal.KeyOut == "" && keyFile == "" && passphraseFile == "" && len(o.Seal.Recipients) == 0 {
 				o.Seal.KeyOut = o.Output + ".key"
 			}
 			if o.Sign = signKey != ""; o.Sign {
@@ -64,6 +71,7 @@ new file, BUNDLE.key. The key is never printed: give the file to
 	c.Flags().StringVarP(&o.Output, "output", "o", "", "the bundle `FILE` to write")
 	c.Flags().StringVar(&o.Modules, "modules", "", "look modules up in this `DIR` first, then in modules/ beside SOURCE or above it, then among the standard ones")
 	c.Flags().StringVar(&o.Seal.KeyOut, "key-out", "", "write the fresh key to this new `FILE` (default: BUNDLE.key)")
+	c.Flags().StringVar(&keyFile, "key-file", "", "seal with the key in this `FILE`, an age identity or a passphrase")
 	c.Flags().StringVar(&passphraseFile, "passphrase-file", "", "seal under the passphrase in this `FILE`")
 	c.Flags().StringArrayVar(&o.Seal.Recipients, "recipient", nil, "seal for this age public `KEY`; may be repeated")
 	c.Flags().StringVar(&o.Seal.Format, "format", packer.FormatAge, "age, or openssl for the shell recipe")
@@ -72,7 +80,7 @@ new file, BUNDLE.key. The key is never printed: give the file to
 	c.Flags().BoolVar(&o.Locked, "locked", false, "take modules from elsewhere as the lock has them: resolve nothing, change no lock")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	cmdline.OneOf(c, "format", packer.FormatAge, packer.FormatOpenSSL)
-	c.MarkFlagsMutuallyExclusive("key-out", "passphrase-file", "recipient")
+	c.MarkFlagsMutuallyExclusive("key-out", "key-file", "passphrase-file", "recipient")
 	_ = c.MarkFlagRequired("output") // fails only for a flag that does not exist
 	return c
 }
