@@ -9,9 +9,6 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/signature"
 	"startup-bundle/internal/strictyaml"
@@ -37,14 +34,10 @@ type Use struct {
 	Options map[string]module.Scalar `yaml:"options"`
 }
 
-// UnmarshalYAML also takes a plain module name.
-func (u *Use) UnmarshalYAML(node ast.Node) error {
-	if name, ok := node.(*ast.StringNode); ok {
-		*u = Use{Module: name.Value}
-		return nil
-	}
-	type plain Use
-	return yaml.NodeToValue(node, (*plain)(u), yaml.Strict())
+// UnmarshalText takes a plain module name in the place of the fields.
+func (u *Use) UnmarshalText(name []byte) error {
+	*u = Use{Module: string(name)}
+	return nil
 }
 
 const maxPersonality = 256 << 10
@@ -57,7 +50,7 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 // ParsePersonality reads a personality strictly. Its error names line and column.
 func ParsePersonality(text []byte) (Personality, error) {
 	var p Personality
-	if err := strictyaml.Decode(text, &p); err != nil {
+	if err := strictyaml.Decode(text, maxPersonality, &p); err != nil {
 		return p, err
 	}
 	switch {
@@ -65,6 +58,11 @@ func ParsePersonality(text []byte) (Personality, error) {
 		return p, fmt.Errorf("name: %q: a personality has a name of letters, digits, dots, hyphens and underscores", p.Name)
 	case len(p.Modules) == 0:
 		return p, errors.New("modules: it lists none")
+	}
+	for _, use := range p.Modules {
+		if strings.ContainsFunc(use.Module+use.As, strictyaml.Control) {
+			return p, errors.New("modules: the name of a module holds a control character: remove it")
+		}
 	}
 	if _, err := p.keys(); err != nil {
 		return p, fmt.Errorf("trusted_keys: %w", err)
@@ -116,9 +114,6 @@ func loadFile(src, modules string) (p Personality, folders source.Folders, err e
 	text, err := io.ReadAll(io.LimitReader(f, maxPersonality+1))
 	if err != nil {
 		return Personality{}, folders, err
-	}
-	if len(text) > maxPersonality {
-		return Personality{}, folders, fmt.Errorf("%s is larger than %d bytes: is it a personality?", src, maxPersonality)
 	}
 	if p, err = ParsePersonality(text); err != nil {
 		return p, folders, fmt.Errorf("%s: %w", src, err)

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"startup-bundle/internal/strictyaml"
 )
 
 // What may be written; none of these ever changes.
@@ -104,14 +106,7 @@ func nearest(name string) string {
 	case "iterations", "iter", "pbkdf2":
 		return "openssl_iterations"
 	}
-	for edits := range 3 {
-		for _, field := range fields() {
-			if edits < len(field)-1 && within(name, field, edits) {
-				return field
-			}
-		}
-	}
-	return ""
+	return strictyaml.Nearest(name, fields())
 }
 
 // NearMagic reports whether line, which is not [Magic], was meant to be it.
@@ -126,25 +121,8 @@ func NearMagic(line string) bool {
 		return r
 	}, strings.ToLower(line))
 	const want = "startupbundle"
-	return strings.HasPrefix(letters, want) || within(letters, want, 3) ||
+	return strings.HasPrefix(letters, want) || strictyaml.Near(letters, want, 3) ||
 		strings.HasPrefix(line, "#") && strings.HasPrefix(letters, "startupagent")
-}
-
-// within reports whether that many letters inserted, deleted, replaced or
-// swapped with their neighbour make b of a.
-func within(a, b string, edits int) bool {
-	for a != "" && b != "" && a[0] == b[0] {
-		a, b = a[1:], b[1:]
-	}
-	switch {
-	case a == "" || b == "":
-		return len(a)+len(b) <= edits
-	case edits == 0:
-		return false
-	case len(a) > 1 && len(b) > 1 && a[0] == b[1] && a[1] == b[0] && within(a[2:], b[2:], edits-1):
-		return true
-	}
-	return within(a[1:], b, edits-1) || within(a, b[1:], edits-1) || within(a[1:], b[1:], edits-1)
 }
 
 // matches reports whether text has a form. Forms are compiled where one is asked

@@ -24,8 +24,8 @@ const (
 	// its own base64.
 	MaxUserdata = 16_384
 
-	// MaxSize is how many bytes of text [Parse] accepts: the YAML library's
-	// time grows with their square, to half a second here at its worst.
+	// MaxSize is how many bytes of text [Parse] accepts: twice what an instance
+	// can be given, for a document that was compressed.
 	MaxSize = 32 << 10
 
 	// MaxURLs is how many mirrors one document may list.

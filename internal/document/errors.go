@@ -1,34 +1,13 @@
 package document
 
 import (
-	"fmt"
 	"strings"
+
+	"startup-bundle/internal/strictyaml"
 )
 
-// Error is one problem of a document. It never holds text of the document but
-// the name of a field: a value may be the key, pasted into the wrong field.
-type Error struct {
-	Line, Column int    // from 1; zero where the problem is something missing
-	Field        string // such as "url" or "env.ROLE"; empty where there is none
-	Problem      string // what is wrong
-	Hint         string // what to write instead; may be empty
-}
-
-// Error returns the problem on one line.
-func (e *Error) Error() string {
-	var b strings.Builder
-	if e.Line > 0 {
-		fmt.Fprintf(&b, "line %d, column %d: ", e.Line, e.Column)
-	}
-	if e.Field != "" {
-		fmt.Fprintf(&b, "%s: ", e.Field)
-	}
-	b.WriteString(e.Problem)
-	if e.Hint != "" {
-		fmt.Fprintf(&b, "; %s", e.Hint)
-	}
-	return b.String()
-}
+// Error is one problem of a document.
+type Error = strictyaml.Error
 
 // Errors is every problem of a document, in the order of its text. It is what
 // [Parse] returns, even for a single one.

@@ -6,63 +6,63 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
-	"github.com/goccy/go-yaml/ast"
+	"go.yaml.in/yaml/v4"
 
 	"startup-bundle/internal/secret"
+	"startup-bundle/internal/strictyaml"
 )
 
-// What may be written; none of these ever changes.
-const (
-	shownName  = `^[A-Za-z][A-Za-z_-]{0,19}$`
-	digestText = `^[0-9a-f]{64}$`
-)
+// digestText is what a digest looks like.
+const digestText = `^[0-9a-f]{64}$`
 
 // fields are the known names; a misspelt one is compared with them.
 func fields() []string {
 	return []string{"url", "key", "key_from", "sha256", "on_failure", "run", "timeout", "openssl_iterations", "env"}
 }
 
-// reader fills a document from a syntax tree, and goes on after a problem.
+// reader fills a document from a tree, and goes on after a problem.
 type reader struct {
+	tree     *strictyaml.Tree
 	doc      Document
 	seen     map[string]bool
 	problems Errors
 }
 
-func (r *reader) problem(at ast.Node, field, problem, hint string) {
+func (r *reader) problem(at *strictyaml.Node, field, problem, hint string) {
 	e := &Error{Field: field, Problem: problem, Hint: hint}
 	if at != nil {
-		e.Line, e.Column = position(at.GetToken())
+		e.Line, e.Column = at.Line, at.Column
 	}
 	r.problems = append(r.problems, e)
 }
 
-func (r *reader) document(root ast.Node) {
-	if root == nil {
+func (r *reader) document(root *strictyaml.Node) {
+	if root == nil || strictyaml.Null(root) {
 		return
 	}
-	pairs, ok := root.(ast.MapNode)
-	if !ok {
+	if root.Kind != yaml.MappingNode {
 		r.problem(root, "", "this is not a list of fields", `write "url: https://…": a name, a colon, a space, a value`)
 		r.seen["url"] = true // one problem is enough
 		return
 	}
-	for it := pairs.MapRange(); it.Next(); {
-		name, _ := scalar(it.Key())
-		if r.seen[name] {
-			r.problem(it.Key(), fieldName(name), "is given twice", "keep one of them")
+	for i := 0; i < len(root.Content); i += 2 {
+		key := root.Content[i]
+		if r.seen[key.Value] {
+			r.problem(key, strictyaml.ShownName(key.Value, fields()), "is given twice", "keep one of them")
 			continue
 		}
-		r.seen[name] = true
-		r.field(name, it.Key(), it.Value())
+		r.seen[key.Value] = true
+		r.field(key, root.Content[i+1])
 	}
 }
 
-func (r *reader) field(name string, key, value ast.Node) {
+func (r *reader) field(key, value *strictyaml.Node) {
+	name := key.Value
 	switch name {
 	case "url":
-		r.urls(value)
+		r.urls(key, value)
 		return
 	case "env":
 		r.env(value)
@@ -70,22 +70,43 @@ func (r *reader) field(name string, key, value ast.Node) {
 	}
 	set := r.setter(name)
 	if set == nil {
-		r.unknown(name, key)
+		r.problems = append(r.problems, strictyaml.UnknownField(key, fields(), nearest(name)))
 		return
 	}
-	text, ok := scalar(value)
+	text, ok := strictyaml.Scalar(value)
+	rest, oneLine := r.tree.After(value)
 	switch {
 	case !ok:
 		r.problem(value, name, "takes one value, not a list or names with values", "")
-	case isNull(value) || text == "":
+	case strictyaml.Null(value) || text == "":
 		r.problem(key, name, "has no value", `give one, or remove the line; the word null, if that is meant, needs "quotes"`)
-	case folded(value):
+	case !oneLine && !block(value):
 		r.problem(value, name, "is written over several lines, which YAML joins with spaces", "write it on one line")
+	case name == "key" && value.Style == 0 && cutsKey(rest):
+		r.problem(&strictyaml.Node{Line: value.Line, Column: value.Column + columns(text, rest)}, name,
+			"a # after a space begins a comment, and is not part of the key", `put the key in "quotes", or a space after the #`)
 	default:
 		if problem, hint := set(text); problem != "" {
 			r.problem(value, name, problem, hint)
 		}
 	}
+}
+
+// block reports whether a text begins with | or >, and so has its lines below.
+func block(n *strictyaml.Node) bool { return n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 }
+
+// cutsKey reports whether rest, which follows the key on its line, is a comment
+// that is written like a part of it.
+func cutsKey(rest string) bool {
+	comment, ok := strings.CutPrefix(strings.TrimLeft(rest, " \t"), "#")
+	return ok && comment != "" && !strings.ContainsAny(comment[:1], " \t#")
+}
+
+// columns returns how many lie between the start of text and the comment in rest,
+// which follows it.
+func columns(text, rest string) int {
+	before, _, _ := strings.Cut(rest, "#")
+	return utf8.RuneCountInString(text + before)
 }
 
 // setter returns what stores the one value of a field, or nil for a name that
@@ -120,54 +141,15 @@ func (r *reader) whole() {
 	}
 }
 
-func (r *reader) unknown(name string, key ast.Node) {
-	hint := "known are " + strings.Join(fields(), ", ")
-	if near := nearest(name); near != "" {
-		hint = fmt.Sprintf("did you mean %q?", near)
+func (r *reader) urls(key, value *strictyaml.Node) {
+	nodes := []*strictyaml.Node{value}
+	if value.Kind == yaml.SequenceNode {
+		nodes = value.Content
 	}
-	r.problem(key, fieldName(name), "is not a known field", hint)
-}
-
-// fieldName returns name if it can be shown: a secret in the place of a name
-// has digits, or is long.
-func fieldName(name string) string {
-	if matches(shownName, name) || slices.Contains(fields(), name) {
-		return name
+	if strictyaml.Null(value) {
+		value, nodes = key, nil
 	}
-	return ""
-}
-
-// scalar returns the text of one value as it was written: 007 stays 007. ok is
-// false for a list or a mapping.
-func scalar(n ast.Node) (text string, ok bool) {
-	switch v := n.(type) {
-	case *ast.StringNode:
-		return v.Value, true
-	case *ast.LiteralNode:
-		return v.Value.Value, true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode, *ast.NullNode:
-		return n.GetToken().Value, true
-	}
-	return "", false
-}
-
-// folded reports whether a text without | or > goes on after its first line.
-func folded(n ast.Node) bool {
-	text, ok := n.(*ast.StringNode)
-	return ok && strings.Contains(strings.TrimSpace(text.Token.Origin), "\n")
-}
-
-func isNull(n ast.Node) bool {
-	_, null := n.(*ast.NullNode)
-	return null
-}
-
-func (r *reader) urls(value ast.Node) {
-	nodes := []ast.Node{value}
-	if list, ok := value.(*ast.SequenceNode); ok {
-		nodes = list.Values
-	}
-	if len(nodes) == 0 || isNull(value) {
+	if len(nodes) == 0 {
 		r.problem(value, "url", "has no value", `write "url: https://…"`)
 		return
 	}
@@ -176,8 +158,8 @@ func (r *reader) urls(value ast.Node) {
 		return
 	}
 	for _, node := range nodes {
-		text, ok := scalar(node)
-		if !ok || isNull(node) {
+		text, ok := strictyaml.Scalar(node)
+		if !ok || strictyaml.Null(node) {
 			r.problem(node, "url", "takes an address or a list of addresses", "")
 			continue
 		}
@@ -193,31 +175,31 @@ func (r *reader) urls(value ast.Node) {
 	}
 }
 
-func (r *reader) env(value ast.Node) {
-	pairs, ok := value.(ast.MapNode)
-	if !ok {
+func (r *reader) env(value *strictyaml.Node) {
+	if value.Kind != yaml.MappingNode {
 		r.problem(value, "env", "takes names with values", "write env: {ROLE: web}")
 		return
 	}
-	for it := pairs.MapRange(); it.Next(); {
-		name, _ := scalar(it.Key())
+	for i := 0; i < len(value.Content); i += 2 {
+		key, value := value.Content[i], value.Content[i+1]
+		name := key.Value
 		if problem, hint := checkEnvName(name); problem != "" {
-			r.problem(it.Key(), "env", problem, hint)
+			r.problem(key, "env", problem, hint)
 			continue
 		}
 		field := "env." + name
 		if _, twice := r.doc.Env[name]; twice {
-			r.problem(it.Key(), field, "is given twice", "keep one of them")
+			r.problem(key, field, "is given twice", "keep one of them")
 			continue
 		}
-		text, ok := scalar(it.Value())
+		text, ok := strictyaml.Scalar(value)
 		switch {
 		case !ok:
-			r.problem(it.Value(), field, "takes one value, not a list or names with values", "write it as one text in quotes")
-		case isNull(it.Value()):
-			r.problem(it.Key(), field, "has no value", `write "" for an empty one`)
+			r.problem(value, field, "takes one value, not a list or names with values", "write it as one text in quotes")
+		case strictyaml.Null(value):
+			r.problem(key, field, "has no value", `write "" for an empty one`)
 		case strings.ContainsRune(text, 0):
-			r.problem(it.Value(), field, "holds a NUL character, which no variable can", "remove it")
+			r.problem(value, field, "holds a NUL character, which no variable can", "remove it")
 		default:
 			if r.doc.Env == nil {
 				r.doc.Env = map[string]string{}

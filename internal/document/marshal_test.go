@@ -1,6 +1,7 @@
 package document_test
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"startup-bundle/internal/document"
 	"startup-bundle/internal/secret"
+	"startup-bundle/internal/strictyaml"
 )
 
 func TestMarshal(t *testing.T) {
@@ -86,17 +88,24 @@ func TestMarshalErrorIsTyped(t *testing.T) {
 	}
 }
 
+// canary stands in every value of the fuzzed documents, and never in an error.
+const canary = "cAn-ArY7"
+
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		head, head + "key: 007\n", head + "key: \"a\\u00e9\\x1b\"\nenv: {A: 'b', C: |\n  d\n}", "{\"url\": \"s3://b/k\"}",
 		head + "env:\n  A: >-\n    b\n    c\n  D: e # f\n", "url: [https://h/a, file:///b]\ntimeout: 1m", head + "key_from: kms:AQ==\n---\n",
-		"? a\n: b", "a: &x [*x]", "%YAML 1.2\n---\n", strings.Repeat("[", 300), strings.Repeat("- ", 300), "\t", "\"", "- - {", "a: |2+\n",
+		"? a\n: b", "a: &x [*x]", "%YAML 1.2\n---\n", strings.Repeat("[", 300), strings.Repeat("- ", 300), "\t", "\"", "- - {", "a: |2+\n", head + "key: \"X\\ud83d\\ude00\"",
+		"url: X\nkey: X\nX: X\nenv: {X: X}", "key: &X\n", "key: *X\n", "key: !X\n", "key: \"X\n", "\ufeff" + head + "env:\n  A: |+\n    X\n\n",
 	} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		doc, err := document.Parse(text)
+		doc, err := document.Parse(bytes.ReplaceAll(text, []byte("X"), []byte(canary)))
 		if err != nil {
+			if strings.Contains(err.Error(), canary) || strings.ContainsFunc(err.Error(), func(r rune) bool { return strictyaml.Control(r) && r != '\n' }) {
+				t.Fatalf("the error quotes the document: %q", err)
+			}
 			return
 		}
 		out, err := doc.Marshal()

@@ -112,6 +112,25 @@ func TestParseKeyIsLiteral(t *testing.T) {
 	}
 }
 
+// A value of env is what YAML says, to the last line break.
+func TestParseValuesAreKept(t *testing.T) {
+	for written, want := range map[string]string{
+		"one\ttwo": "one\ttwo", "\"one\ttwo\"\n  B: x": "one\ttwo", `"\x41\ud83d\ude00"`: "A😀", `'\ud83d\ude00'`: `\ud83d\ude00`,
+		"|\n    a\n    b\n": "a\nb\n", "|+\n    a\n\n": "a\n\n", "|+\n    a": "a", "|\n    a": "a", "|-\n    a  \n": "a  ", ">-\n    a  \n": "a  ",
+		"|2-\n     a": " a", "|\n    a\n  # b\n": "a\n", "\"a\n    b\"": "a b", "|\n" + strings.Repeat("\n", 30_000) + "    a": strings.Repeat("\n", 30_000) + "a",
+	} {
+		for _, text := range []string{head + "env:\n  A: " + written, "\ufeff" + strings.ReplaceAll(head+"env:\n  A: "+written, "\n", "\r\n")} {
+			if len(text) > document.MaxSize {
+				continue
+			}
+			got, err := document.Parse([]byte(text))
+			if err != nil || got.Env["A"] != want {
+				t.Errorf("%.60q: %.60q, %v", text, got.Env["A"], err)
+			}
+		}
+	}
+}
+
 // Where the one line of a key stands is nobody's business.
 func TestParseKeyOnItsOwnLine(t *testing.T) {
 	for _, text := range []string{
@@ -146,6 +165,7 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		"nothing":       {"", `url: is missing; add "url: https://…", the address of the bundle`},
 		"only comments": {"#startup-bundle\n# url\n", `url: is missing; add "url: https://…", the address of the bundle`},
+		"only a marker": {"---\n", `url: is missing; add "url: https://…", the address of the bundle`},
 		"misspelt field": {
 			withKey + "onfailure: stop\n", `line 4, column 1: onfailure: is not a known field; did you mean "on_failure"?`,
 		},
@@ -168,29 +188,33 @@ func TestParseRefuses(t *testing.T) {
 				"line 7, column 1: key: is given twice; keep one of them",
 		},
 		"second document":        {withKey + "---\nurl: x\n", `line 4, column 1: a second YAML document begins here; keep one, and remove the "---" line`},
-		"document after the end": {withKey + "...\nurl: x\n", `line 5, column 4: a second YAML document begins here; keep one, and remove the "---" line`},
+		"document after the end": {withKey + "...\nurl: x\n", `line 5, column 1: a second YAML document begins here; keep one, and remove the "---" line`},
 		"tab":                    {withKey + "env:\n\tROLE: " + key, "line 5, column 1: the line is indented with a tab; use spaces"},
 		"no space after the colon": {
 			"url:https://b.example/" + key, `line 1, column 1: this is not a list of fields; write "url: https://…": a name, a colon, a space, a value`,
 		},
-		"a list":            {"- url: " + key, `line 1, column 1: this is not a list of fields; write "url: https://…": a name, a colon, a space, a value`},
-		"colon in a value":  {head + "key: a: " + key, `line 3, column 6: a value holds ": " or a line is indented too far; put the value in "quotes", or indent it like the line above`},
-		"open quote":        {head + "key: \"" + key, `line 3, column 6: a quote is opened and never closed; end the value with the same quote; write \" for one inside "quotes"`},
-		"open bracket":      {withKey + "env: {A: " + key, `line 4, column 6: a bracket has no partner; close what is open, and put a comma between values`},
-		"alias":             {head + "key: *" + key, `line 3, column 6: a value starts with one of & * ! % ? <<, which mean something to YAML; put the value in "quotes"`},
-		"anchor":            {head + "key: &" + key + " x", `line 3, column 6: a value starts with one of & * ! % ? <<, which mean something to YAML; put the value in "quotes"`},
-		"tag":               {head + "key: !" + key, `line 3, column 6: a value starts with one of & * ! % ? <<, which mean something to YAML; put the value in "quotes"`},
-		"at sign":           {head + "key: @" + key, `line 3, column 6: a value starts with a character that means something to YAML; put the value in "quotes"`},
-		"merge":             {withKey + "<<: {run: once}", `line 4, column 1: a value starts with one of & * ! % ? <<, which mean something to YAML; put the value in "quotes"`},
-		"control character": {withKey + "# \x1b[31m", "line 4, column 3: the invisible character U+001B is here; remove it"},
-		"zero width":        {withKey + "\ufeff", "line 4, column 1: the invisible character U+FEFF is here; remove it"},
-		"latin-1":           {withKey + "# \xe9", "line 4, column 3: this is not UTF-8 text; save the file as UTF-8"},
-		"too long":          {withKey + strings.Repeat("#", document.MaxSize), "the document has 32846 bytes, more than 32768; put large data into the bundle"},
-		"deep brackets":     {withKey + "env: " + strings.Repeat("[", 40), `line 4, column 22: the nesting is too deep; only "url" takes a list, and only "env" names with values`},
-		"deep list":         {withKey + strings.Repeat("- ", 40) + "x", `line 4, column 33: the nesting is too deep; only "url" takes a list, and only "env" names with values`},
+		"a list":             {"- url: " + key, `line 1, column 1: this is not a list of fields; write "url: https://…": a name, a colon, a space, a value`},
+		"colon in a value":   {head + "key: a: " + key, `line 3, column 7: a value holds ": " or a line is indented too far; put the value in "quotes", or indent it like the line above`},
+		"open quote":         {head + "key: \"" + key, `line 3, column 6: a quote is opened and never closed; end the value with the same quote; write \" for one inside "quotes"`},
+		"open bracket":       {withKey + "env: {A: " + key, `line 4, column 6: a bracket has no partner; close what is open, and put a comma between values`},
+		"no such escape":     {head + "key: \"" + key + "\\xzz\"", `line 3, column 26: a \ in "quotes" starts an escape that YAML does not know; write \\ for a backslash, or use 'single quotes'`},
+		"half a pair":        {head + "key: \"" + key + "\\ud83d\"", `line 3, column 26: a \u or \U escape is not a character; write the character itself, or both halves of its pair, as in "\ud83d\ude00"`},
+		"UTF-16":             {"\xff\xfeu\x00", "line 1, column 1: this is not UTF-8 text; save the file as UTF-8"},
+		"no space, and more": {"url:https://b.example/" + key + "\nkey: " + key, `line 1, column 1: this is not YAML; write "name: value" on each line, with a space after the colon`},
+		"alias":              {head + "key: *" + key, `line 3, column 6: a value starts with one of & * ! % ? <<, which mean something to YAML; put the value in "quotes"`},
+		"anchor":             {head + "key: &" + key + " x", `line 3, column 6: a value starts with one of & * ! % ? <<, which mean something to YAML; put the value in "quotes"`},
+		"tag":                {head + "key: !" + key, `line 3, column 6: a value starts with one of & * ! % ? <<, which mean something to YAML; put the value in "quotes"`},
+		"at sign":            {head + "key: @" + key, `line 3, column 6: a value starts with a character that means something to YAML; put the value in "quotes"`},
+		"merge":              {withKey + "<<: {run: once}", `line 4, column 1: a value starts with one of & * ! % ? <<, which mean something to YAML; put the value in "quotes"`},
+		"control character":  {withKey + "# \x1b[31m", "line 4, column 3: the invisible character U+001B is here; remove it"},
+		"zero width":         {withKey + "\ufeff", "line 4, column 1: the invisible character U+FEFF is here; remove it"},
+		"latin-1":            {withKey + "# \xe9", "line 4, column 3: this is not UTF-8 text; save the file as UTF-8"},
+		"too long":           {withKey + strings.Repeat("#", document.MaxSize), "the document has 32846 bytes, more than 32768; put large data into the bundle"},
+		"deep brackets":      {withKey + "env: " + strings.Repeat("[", 40), "line 4, column 22: the nesting is too deep; 16 levels are allowed"},
+		"deep list":          {withKey + "env:\n" + strings.Repeat("- ", 40) + "x", "line 5, column 33: the nesting is too deep; 16 levels are allowed"},
 
 		"url empty list":     {"url: []", `line 1, column 6: url: has no value; write "url: https://…"`},
-		"url null":           {"url:\n", `line 1, column 6: url: has no value; write "url: https://…"`},
+		"url null":           {"url:\n", `line 1, column 1: url: has no value; write "url: https://…"`},
 		"url a mapping":      {"url: {a: b}", "line 1, column 6: url: takes an address or a list of addresses"},
 		"url no scheme":      {"url: bucket.example/" + key, "line 1, column 6: url: has no scheme; start it with https:// (or http:// s3:// file:///)"},
 		"url no host":        {"url: https:///" + key, "line 1, column 6: url: names no host; write https://HOST/PATH"},

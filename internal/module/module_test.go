@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"startup-bundle/internal/module"
+	"startup-bundle/internal/strictyaml"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -56,14 +57,27 @@ options:
 	}
 }
 
+func TestParseSpecOfWindows(t *testing.T) {
+	got, err := module.ParseSpec([]byte("\ufeffsummary: a\tb\r\noptions:\r\n  a: {default: \"\\ud83d\\ude00\"}\r\n  b: {default: 007}\r\n  c: {default: }\r\n"))
+	want := module.Spec{Summary: "a\tb", Options: map[string]module.Option{
+		"a": {Default: scalar("😀")}, "b": {Default: scalar("007")}, "c": {},
+	}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
+	}
+}
+
 func TestParseSpecRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"an unknown field":              {"edition: 1.0.0", "edition"},
 		"an unknown field of an option": {"options: {a: {dflt: 1}}", "dflt"},
-		"a list for a value":            {"options: {a: {default: [1]}}", "single value"},
-		"a mapping for a value":         {"options: {a: {default: {b: 1}}}", "single value"},
+		"a list for a value":            {"options: {a: {default: [1]}}", "line 1, column 24: options.a.default: takes one value"},
+		"a mapping for a value":         {"options: {a: {default: {b: 1}}}", "line 1, column 24: options.a.default: takes one value"},
 		"a list":                        {"[1]", "read module.yaml"},
 		"broken YAML":                   {"a: [", "read module.yaml"},
+		"a merge":                       {"options: {a: &a {help: x}, b: {<<: *a}}", "line 1, column 14: a value starts with one of"},
+		"brackets without an end":       {"os: " + strings.Repeat("[", 40_000), "the nesting is too deep"},
+		"two documents":                 {"summary: a\n---\nsummary: b", "line 2, column 1: a second YAML document"},
 		"a duplicate":                   {"run: once\nrun: once", "run"},
 		"too large":                     {"# " + strings.Repeat("x", module.MaxSpec), "larger than"},
 		"a version with a v":            {"version: v1.2.3", "not like 1.2.3"},
@@ -77,10 +91,27 @@ func TestParseSpecRefuses(t *testing.T) {
 		"an unknown type":               {"options: {a: {type: integer}}", "none of string, int"},
 		"a default of another type":     {"options: {a: {type: int, default: x}}", "its default"},
 		"a default outside the enum":    {"options: {a: {enum: [b], default: x}}", "its default"},
+		"an escape in the summary":      {`summary: "\x1b[31m"`, "moves a terminal's cursor"},
+		"a return in the summary":       {`summary: "a\rb"`, "moves a terminal's cursor"},
+		"an escape in a system":         {`os: ["\x9b31m"]`, "moves a terminal's cursor"},
+		"a mark in a name":              {`after: ["\u202ea"]`, "moves a terminal's cursor"},
+		"an escape in a help":           {`options: {a: {help: "\e[0m"}}`, "moves a terminal's cursor"},
+		"an escape in an enum":          {`options: {a: {enum: ["\a"]}}`, "moves a terminal's cursor"},
+		"an escape in a field":          {`"\x1b[31m": a`, "line 1, column 1: is not a known field"},
+		"an escape in an option":        {`options: {"\x1b[31m": {}}`, "small letters"},
+		"an escape in a version":        {`version: "\x1b[31m"`, "not like 1.2.3"},
+		"an escape in a run":            {`run: "\x1b[31m"`, "every-boot"},
+		"an escape in a time-out":       {`timeout: "\x1b[31m"`, "90s or 30m"},
+		"an escape in a type":           {`options: {a: {type: "\x1b[31m"}}`, "none of string"},
+		"an escape in a default":        {`options: {a: {type: int, default: "\x1b[31m"}}`, "not of type"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := module.ParseSpec([]byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
+			_, err := module.ParseSpec([]byte(tt.text))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
+			}
+			if err != nil && strings.ContainsFunc(err.Error(), strictyaml.Control) {
+				t.Errorf("the error moves a terminal's cursor: %q", err)
 			}
 		})
 	}

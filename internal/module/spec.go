@@ -7,9 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
+	"unicode"
 
 	"startup-bundle/internal/strictyaml"
 )
@@ -48,30 +46,10 @@ func OptionTypes() []string { return []string{"string", "int", "bool", "duration
 // Scalar is a YAML scalar taken literally: 007 stays 007, yes stays yes.
 type Scalar string
 
-// UnmarshalYAML takes the scalar's text as it stands in the source.
-func (s *Scalar) UnmarshalYAML(node ast.Node) error {
-	switch n := node.(type) {
-	case *ast.StringNode:
-		*s = Scalar(n.Value)
-	case *ast.LiteralNode:
-		*s = Scalar(n.Value.Value)
-	case *ast.NullNode:
-		*s = ""
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		*s = Scalar(node.GetToken().Value)
-	default:
-		return &yaml.SyntaxError{Message: "a single value is wanted here, not a list or a mapping", Token: node.GetToken()}
-	}
-	return nil
-}
-
 // ParseSpec reads module.yaml strictly. Its error names line and column.
 func ParseSpec(text []byte) (Spec, error) {
 	var s Spec
-	if len(text) > MaxSpec {
-		return s, fmt.Errorf("%s is larger than %d bytes", SpecFile, MaxSpec)
-	}
-	if err := strictyaml.Decode(text, &s); err != nil {
+	if err := strictyaml.Decode(text, MaxSpec, &s); err != nil {
 		return s, fmt.Errorf("read %s: %w", SpecFile, err)
 	}
 	return s, s.check()
@@ -87,6 +65,9 @@ func (s Spec) check() error {
 	if s.Version != "" && !matches(versionForm, s.Version) {
 		return fmt.Errorf("%s: version %q is not like 1.2.3", SpecFile, s.Version)
 	}
+	if !printable(s.Summary) || !printable(s.OS...) || !printable(s.After...) {
+		return fmt.Errorf("%s: summary, os or after holds a character that moves a terminal's cursor: remove it", SpecFile)
+	}
 	if err := CheckRun(s.Run); err != nil {
 		return fmt.Errorf("%s: %w", SpecFile, err)
 	}
@@ -98,6 +79,9 @@ func (s Spec) check() error {
 		if !matches(optionForm, name) {
 			return fmt.Errorf("%s: option %q: use small letters, digits and underscores, a letter first", SpecFile, name)
 		}
+		if !printable(o.Help) || !printable(o.Enum...) {
+			return fmt.Errorf("%s: option %s: help or enum holds a character that moves a terminal's cursor: remove it", SpecFile, name)
+		}
 		if o.Type != "" && !slices.Contains(OptionTypes(), o.Type) {
 			return fmt.Errorf("%s: option %s: type %q is none of %s", SpecFile, name, o.Type, strings.Join(OptionTypes(), ", "))
 		}
@@ -108,6 +92,16 @@ func (s Spec) check() error {
 		}
 	}
 	return nil
+}
+
+// printable reports whether a terminal shows texts as they are: lists and errors
+// repeat them, and a module can be a stranger's.
+func printable[T ~string](texts ...T) bool {
+	return !slices.ContainsFunc(texts, func(text T) bool {
+		return strings.ContainsFunc(string(text), func(r rune) bool {
+			return strictyaml.Control(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r)
+		})
+	})
 }
 
 // CheckRun reports whether run is a known policy; empty means RunOnce.

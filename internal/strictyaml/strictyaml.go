@@ -1,30 +1,44 @@
-// Package strictyaml reads the YAML files that people keep beside their modules.
+// Package strictyaml reads every YAML text of the project: the start-up document,
+// and the files that people keep beside their modules. What it returns is what
+// was written, or an error; an error never quotes a value.
 package strictyaml
 
 import (
-	"bytes"
-	"errors"
-	"io"
-	"strings"
+	"fmt"
+	"reflect"
 
-	"github.com/goccy/go-yaml"
+	"go.yaml.in/yaml/v4"
 )
 
-var errUnreadable = errors.New("it is not YAML that can be read: look for a tag (!…), a bracket that nothing opens, or a value that wants quotes")
-
-// Decode reads text into what into points to, which stays as it is where text is
-// empty. Unknown fields and fields given twice are errors. An error names line and
-// column, without the lines there; where the library gives up without an error
-// (goccy/go-yaml 1.19.2 does on "os: !x y}}"), it says what to look for.
-func Decode(text []byte, into any) (err error) {
-	defer func() {
-		if recover() != nil { // the library's own, on text it did not expect
-			err = errUnreadable
-		}
-	}()
-	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(into)
-	if err == nil || errors.Is(err, io.EOF) {
+// Decode reads text, of at most limit bytes, into what into points to, which stays
+// as it is if the text holds no value or is refused. The error is an [*Error].
+//
+// It stores texts, whole numbers and booleans, in structs by the names of their
+// yaml tags, in slices and in maps. A text is stored as it was written, also where
+// YAML would read a number or a boolean. Unknown names and names given twice are
+// errors. A single value in the place of a struct goes to its
+// [encoding.TextUnmarshaler].
+func Decode(text []byte, limit int, into any) error {
+	if len(text) > limit {
+		return &Error{Problem: fmt.Sprintf("it is larger than %d bytes", limit)}
+	}
+	tree, problem := Parse(text)
+	if problem != nil {
+		return problem
+	}
+	if tree.Root == nil {
 		return nil
 	}
-	return errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+	target := reflect.ValueOf(into).Elem()
+	fresh := reflect.New(target.Type())
+	if problem := value(tree.Root, fresh.Elem(), ""); problem != nil {
+		return problem
+	}
+	target.Set(fresh.Elem())
+	return nil
+}
+
+// Marshal returns v as YAML that [Decode] reads back.
+func Marshal(v any) ([]byte, error) {
+	return yaml.Dump(v, yaml.WithLineWidth(-1), yaml.WithQuotePreference(yaml.QuoteDouble))
 }

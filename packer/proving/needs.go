@@ -52,10 +52,7 @@ var (
 // ParseNeeds reads test.yaml strictly. Its error names line and column.
 func ParseNeeds(text []byte) (Needs, error) {
 	var n Needs
-	if len(text) > maxNeeds {
-		return n, fmt.Errorf("%s is larger than %d bytes", NeedsFile, maxNeeds)
-	}
-	if err := strictyaml.Decode(text, &n); err != nil {
+	if err := strictyaml.Decode(text, maxNeeds, &n); err != nil {
 		return n, fmt.Errorf("read %s: %w", NeedsFile, err)
 	}
 	if err := n.check(); err != nil {

@@ -29,6 +29,10 @@ func TestParseNeeds(t *testing.T) {
 				Files: map[string]string{"/etc/x": "y"},
 			},
 		},
+		{name: "from Windows", text: "\ufeffnet_settings: true\r\n", want: Needs{NetSettings: true}},
+		{name: "an alias", text: "options: &a {b: *a}", problem: "a value starts with one of"},
+		{name: "an escape in a capability", text: `capabilities: ["\x1b[31m"]`, problem: `"\x1b[31m" is not like CAP_SYS_TIME`},
+		{name: "an escape in a file", text: `files: {"/\x1b/..": y}`, problem: `"/\x1b/.." is not a plain absolute path`},
 		{name: "an unknown field", text: "optins: {}", problem: "optins"},
 		{name: "a disk without a size", text: "disk: {}", problem: "not like 400m"},
 		{name: "a disk of no size", text: "disk: {size: 0m}", problem: "not like 400m"},
@@ -125,7 +129,7 @@ func TestCheckNeeds(t *testing.T) {
 		"options: {b: x}":     `option "b" is not declared`,
 		"options: {}":         "option a is required",
 		"net_settings: true":  "",
-		"net_settings: maybe": "NetSettings",
+		"net_settings: maybe": "line 1, column 15: net_settings: is neither true nor false",
 	} {
 		dir := t.TempDir()
 		for name, text := range map[string]string{"module.yaml": "options: {a: {required: true}}\n", NeedsFile: text} {

@@ -11,15 +11,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/strictyaml"
 )
 
 const (
 	lockVersion = 1
-	maxLock     = 1 << 20
+	maxLock     = 256 << 10 // some 900 modules
 	lockHeader  = "# What the personality's modules are, exactly. startup-packer writes it; keep it with\n# the personality, and change it with startup-packer module update.\n"
 )
 
@@ -88,11 +86,8 @@ type lockFile struct {
 }
 
 func parseLock(text []byte) ([]Locked, error) {
-	if len(text) > maxLock {
-		return nil, fmt.Errorf("it is larger than %d bytes", maxLock)
-	}
 	var file lockFile
-	if err := strictyaml.Decode(text, &file); err != nil {
+	if err := strictyaml.Decode(text, maxLock, &file); err != nil {
 		return nil, err
 	}
 	if file.Version != lockVersion {
@@ -155,7 +150,7 @@ func (l *Lock) Write() error {
 		l.changed = false
 		return nil
 	}
-	text, err := yaml.Marshal(lockFile{lockVersion, l.Modules})
+	text, err := strictyaml.Marshal(lockFile{lockVersion, l.Modules})
 	if err != nil {
 		return fmt.Errorf("write %s: %w", l.path, err)
 	}

@@ -2,6 +2,8 @@ package source
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -94,6 +96,29 @@ func FuzzParseLock(f *testing.F) {
 	})
 }
 
+// A lock is under version control: what is written does not change with the library.
+func TestALockIsWrittenTheSame(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "web.lock")
+	lock, err := ReadLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.Set(Locked{"oci://registry.example/team/hello:1.2", "hello", "1.2.3", "sha256:" + someDigest, "sha256:" + someDigest})
+	lock.Set(Locked{"git+https://git.example/m.git//a/b?ref=" + strings.Repeat("long", 30), "b", "", strings.Repeat("12345678", 5), "sha256:" + someDigest})
+	if err := lock.Write(); err != nil {
+		t.Fatal(err)
+	}
+	want := lockHeader + "version: 1\nmodules:\n" +
+		"- source: git+https://git.example/m.git//a/b?ref=" + strings.Repeat("long", 30) + "\n  name: b\n" +
+		"  resolved: \"" + strings.Repeat("12345678", 5) + "\"\n  tree: sha256:" + someDigest + "\n" +
+		"- source: oci://registry.example/team/hello:1.2\n  name: hello\n  version: 1.2.3\n" +
+		"  resolved: sha256:" + someDigest + "\n  tree: sha256:" + someDigest + "\n"
+	got, err := os.ReadFile(path)
+	if err != nil || string(got) != want {
+		t.Errorf("%v:\n%s\nwant\n%s", err, got, want)
+	}
+}
+
 func TestALockIsReadStrictly(t *testing.T) {
 	entry := func(source, resolved, tree string) string {
 		return "  - {source: '" + source + "', name: hello, resolved: '" + resolved + "', tree: '" + tree + "'}\n"
@@ -103,7 +128,13 @@ func TestALockIsReadStrictly(t *testing.T) {
 	if modules, err := parseLock([]byte("version: 1\nmodules:\n" + good)); err != nil || len(modules) != 1 {
 		t.Fatalf("%v, %v", modules, err)
 	}
+	if modules, err := parseLock([]byte("\ufeffversion: 1\r\nmodules:\r\n" + good)); err != nil || len(modules) != 1 {
+		t.Fatalf("with a byte order mark: %v, %v", modules, err)
+	}
 	for name, text := range map[string]string{
+		"an anchor":           "version: 1\nmodules:\n" + strings.Replace(good, "name: hello", "name: &a hello", 1),
+		"two documents":       "version: 1\nmodules:\n" + good + "---\nversion: 1\n",
+		"too large":           "#" + strings.Repeat(" ", maxLock),
 		"of the future":       "version: 2\nmodules:\n" + good,
 		"an unknown field":    "version: 1\nsigned: yes\nmodules:\n" + good,
 		"twice":               "version: 1\nmodules:\n" + good + good,
