@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
+	"go.yaml.in/yaml/v4"
 
+	"startup-bundle/internal/strictyaml"
 	"startup-bundle/packer"
 )
 
@@ -22,34 +22,37 @@ func appended(text []byte, use packer.Use) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	indent := strings.Repeat(" ", list.Start.Position.Column-1)
-	entry := indent + "- " + use.Module
-	if use.As != "" {
-		entry = indent + "- use: " + use.Module + "\n" + indent + "  as: " + use.As
-	}
+	indent := strings.Repeat(" ", list.Column-1)
 	lines := strings.SplitAfter(string(text), "\n")
-	last := lastLine(list)
-	if last > len(lines) {
-		return nil, errByHand
+	last := lastLine(list, lines)
+	end := "\n"
+	if strings.HasSuffix(lines[0], "\r\n") {
+		end = "\r\n"
 	}
 	if !strings.HasSuffix(lines[last-1], "\n") {
-		lines[last-1] += "\n"
+		lines[last-1] += end
 	}
-	changed := []byte(strings.Join(lines[:last], "") + entry + "\n" + strings.Join(lines[last:], ""))
+	entry := indent + "- " + use.Module + end
+	if use.As != "" {
+		entry = indent + "- use: " + use.Module + end + indent + "  as: " + use.As + end
+	}
+	changed := []byte(strings.Join(slices.Insert(lines, last, entry), ""))
 	return changed, verified(text, changed, func(p *packer.Personality) { p.Modules = append(p.Modules, use) })
 }
 
 // replaced returns a personality's text with another reference in the place of one,
-// wherever it stands.
+// wherever the list names it.
 func replaced(text []byte, from, to string) ([]byte, error) {
 	list, err := moduleList(text)
 	if err != nil {
 		return nil, err
 	}
 	lines := strings.SplitAfter(string(text), "\n")
-	for _, t := range tokens(list) {
-		if at := t.Position.Line - 1; t.Value == from && at < len(lines) {
-			lines[at] = strings.Replace(lines[at], from, to, 1)
+	for _, entry := range list.Content {
+		if n := reference(entry); n != nil && n.Value == from {
+			runes := []rune(lines[n.Line-1])
+			before := string(runes[:n.Column-1])
+			lines[n.Line-1] = before + strings.Replace(string(runes[n.Column-1:]), from, to, 1)
 		}
 	}
 	changed := []byte(strings.Join(lines, ""))
@@ -60,6 +63,24 @@ func replaced(text []byte, from, to string) ([]byte, error) {
 			}
 		}
 	})
+}
+
+// reference returns what an entry of the list names, nil if it names nothing.
+func reference(entry *strictyaml.Node) *strictyaml.Node {
+	if entry.Kind == yaml.MappingNode {
+		return field(entry, "use")
+	}
+	return entry
+}
+
+// field returns the value of a name in a mapping, nil if it has none.
+func field(mapping *strictyaml.Node, name string) *strictyaml.Node {
+	for i := 0; i < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == name {
+			return mapping.Content[i+1]
+		}
+	}
+	return nil
 }
 
 // verified reports an edit that did something else than was meant.
@@ -77,52 +98,46 @@ func verified(before, after []byte, meant func(*packer.Personality)) error {
 }
 
 // moduleList returns the list of modules, in block style.
-func moduleList(text []byte) (*ast.SequenceNode, error) {
-	file, err := parser.ParseBytes(text, 0)
-	if err != nil || len(file.Docs) != 1 {
+func moduleList(text []byte) (*strictyaml.Node, error) {
+	tree, problem := strictyaml.Parse(text)
+	if problem != nil || tree.Root == nil || tree.Root.Kind != yaml.MappingNode {
 		return nil, errByHand
 	}
-	top, ok := file.Docs[0].Body.(*ast.MappingNode)
-	if !ok {
+	list := field(tree.Root, "modules")
+	if list == nil {
+		return nil, fmt.Errorf("it has no list of modules")
+	}
+	if list.Kind != yaml.SequenceNode || list.Style&yaml.FlowStyle != 0 || len(list.Content) == 0 {
 		return nil, errByHand
 	}
-	for _, entry := range top.Values {
-		if entry.Key.String() != "modules" {
-			continue
+	return list, nil
+}
+
+// lastLine returns the line on which a list in block style ends, from 1.
+func lastLine(list *strictyaml.Node, lines []string) int {
+	n, outer := list, list.Column-1
+	for len(n.Content) > 0 {
+		if n.Style&yaml.FlowStyle == 0 {
+			outer = n.Column - 1
 		}
-		list, ok := entry.Value.(*ast.SequenceNode)
-		if !ok || list.IsFlowStyle || len(list.Values) == 0 {
-			return nil, errByHand
+		n = n.Content[len(n.Content)-1]
+	}
+	block := n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0
+	if !block {
+		outer = list.Column - 1
+	}
+	last := n.Line
+	for i := last; i < len(lines); i++ {
+		text := strings.TrimLeft(lines[i], " ")
+		switch blank := strings.TrimSpace(text) == ""; {
+		case blank && block && strings.Contains(lines[n.Line-1], "+"): // |+ keeps the blank lines at its end
+			last = i + 1
+		case blank, strings.HasPrefix(text, "#") && !block:
+		case len(lines[i])-len(text) <= outer:
+			return last
+		default:
+			last = i + 1
 		}
-		return list, nil
 	}
-	return nil, fmt.Errorf("it has no list of modules")
-}
-
-// tokens returns all tokens of a node.
-func tokens(n ast.Node) (all []*token.Token) {
-	ast.Walk(visitor(func(n ast.Node) { all = append(all, n.GetToken()) }), n)
-	return all
-}
-
-type visitor func(ast.Node)
-
-// Visit is that of ast.Visitor.
-func (v visitor) Visit(n ast.Node) ast.Visitor {
-	v(n)
-	return v
-}
-
-// lastLine returns the line on which a node ends, from 1.
-func lastLine(n ast.Node) (line int) {
-	for _, t := range tokens(n) {
-		end := t.Position.Line + strings.Count(strings.TrimRight(t.Origin, "\n "), "\n") - strings.Count(leading(t.Origin), "\n")
-		line = max(line, end)
-	}
-	return line
-}
-
-// leading returns the space that a token's origin begins with.
-func leading(text string) string {
-	return text[:len(text)-len(strings.TrimLeft(text, "\n "))]
+	return last
 }
