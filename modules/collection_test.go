@@ -11,21 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
-)
 
-// meta is what these tests need of module.yaml; the packer's parser is stricter.
-type meta struct {
-	Version string   `yaml:"version"`
-	Summary string   `yaml:"summary"`
-	OS      []string `yaml:"os"`
-	After   []string `yaml:"after"`
-	Options map[string]struct {
-		Default string `yaml:"default"`
-		Help    string `yaml:"help"`
-	} `yaml:"options"`
-}
+	"startup-bundle/internal/module"
+)
 
 // modules lists the folders of the collection by their start scripts.
 func modules(t *testing.T) []string {
@@ -51,8 +40,8 @@ func TestEachModuleKeepsTheContract(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var m meta
-			if err := yaml.Unmarshal(source, &m); err != nil {
+			m, err := module.ParseSpec(source)
+			if err != nil {
 				t.Fatal(err)
 			}
 			if m.Version == "" || m.Summary == "" || len(m.OS) == 0 {
