@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"startup-bundle/internal/strictyaml"
+	"startup-bundle/internal/spelling"
 )
 
 // What may be written; none of these ever changes.
@@ -106,7 +106,7 @@ func nearest(name string) string {
 	case "iterations", "iter", "pbkdf2":
 		return "openssl_iterations"
 	}
-	return strictyaml.Nearest(name, fields())
+	return spelling.Nearest(name, fields())
 }
 
 // NearMagic reports whether line, which is not [Magic], was meant to be it.
@@ -121,7 +121,7 @@ func NearMagic(line string) bool {
 		return r
 	}, strings.ToLower(line))
 	const want = "startupbundle"
-	return strings.HasPrefix(letters, want) || strictyaml.Near(letters, want, 3) ||
+	return strings.HasPrefix(letters, want) || spelling.Within(letters, want, 3) ||
 		strings.HasPrefix(line, "#") && strings.HasPrefix(letters, "startupagent")
 }
 

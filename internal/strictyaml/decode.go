@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"startup-bundle/internal/spelling"
 )
 
 // value stores n in v. field is the path of names that leads to n, as far as an
@@ -84,7 +86,7 @@ func fields(n *Node, v reflect.Value, field string) *Error {
 		at, ok := index[key.Value]
 		switch {
 		case !ok:
-			return UnknownField(key, known, Nearest(key.Value, known))
+			return UnknownField(key, known, spelling.Nearest(key.Value, known))
 		case seen[key.Value]:
 			return twice(key, join(field, key.Value, known))
 		}

@@ -258,15 +258,3 @@ func TestBombs(t *testing.T) {
 		}
 	}
 }
-
-func TestNearest(t *testing.T) {
-	known := []string{"use", "as", "options"}
-	for name, want := range map[string]string{
-		"use": "use", "usee": "use", "us": "use", "ues": "use", "option": "options", "optiosn": "options", "opitnos": "options",
-		"is": "", "colour": "", "": "", "optimum": "",
-	} {
-		if got := strictyaml.Nearest(name, known); got != want {
-			t.Errorf("%q: %q, want %q", name, got, want)
-		}
-	}
-}
