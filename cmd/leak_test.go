@@ -90,7 +90,7 @@ func TestNoSecretLeaks(t *testing.T) {
 			t.Fatalf("pack: %v\n%s", err, out)
 		}
 	}
-	identity, err := os.ReadFile(filepath.Join(work, "age.key"))
+	identity, err := os.ReadFile(filepath.Join(work, "age.key")) // with its comment, as a shell would take it
 	if err != nil {
 		t.Fatal(err)
 	}

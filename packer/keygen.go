@@ -9,8 +9,8 @@ import (
 	"startup-bundle/internal/secret"
 )
 
-// WriteKey makes a new key file, mode 0600. Above an age identity stands its public
-// key, for --recipient.
+// WriteKey makes a new key file, mode 0600. An age identity's public key stands in
+// it as a comment, for --recipient.
 func WriteKey(path string, key secret.String) error {
 	if !bundle.IsIdentity(key) {
 		return secret.WriteFile(path, key)

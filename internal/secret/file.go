@@ -14,8 +14,9 @@ import (
 // maxFile is the largest key file, in bytes.
 const maxFile = 4096
 
-// ReadFile reads a key file: a passphrase or an age identity on one line. The
-// comment lines that age-keygen writes before an identity are passed over.
+// ReadFile reads a key file: a passphrase or an age identity on one line. Comment
+// lines around an identity are passed over: age-keygen writes some above it, and
+// startup-packer one below.
 // Errors never quote the file.
 func ReadFile(path string) (String, error) {
 	f, err := os.Open(path)
@@ -40,10 +41,9 @@ func ParseFile(text []byte) (String, error) {
 		return String{}, fmt.Errorf("it is larger than %d bytes: it should hold one line", maxFile)
 	}
 	lines := strings.Split(strings.TrimRight(string(bytes.TrimPrefix(text, []byte("\ufeff"))), "\r\n"), "\n")
-	if last := lines[len(lines)-1]; strings.HasPrefix(last, "AGE-SECRET-KEY-") {
-		for len(lines) > 1 && strings.HasPrefix(lines[0], "#") {
-			lines = lines[1:]
-		}
+	bare := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.HasPrefix(line, "#") })
+	if len(bare) == 1 && strings.HasPrefix(bare[0], "AGE-SECRET-KEY-") {
+		lines = bare
 	}
 	switch line := strings.TrimSuffix(lines[0], "\r"); {
 	case len(lines) > 1:
@@ -66,11 +66,12 @@ func syncFolder(dir string) error {
 
 // WriteFile makes a new key file, mode 0600, on disk when it returns. A file
 // that is there already is never overwritten: it may be the only copy of a key.
-// The comments, one line each, stand before it; only an age identity may have any.
+// The comments, one line each, stand below it, so that what a shell makes of
+// "key: $(cat FILE)" is still a document; only an age identity may have any.
 func WriteFile(path string, key String, comments ...string) error {
 	text := key.Reveal() + "\n"
-	for _, c := range slices.Backward(comments) {
-		text = "# " + c + "\n" + text
+	for _, c := range comments {
+		text += "# " + c + "\n"
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
