@@ -53,7 +53,11 @@ func Lint(ctx context.Context, src, modules string) ([]Finding, error) {
 	}
 	p, finder, err := load(src, modules)
 	if err != nil { // a finding like any other
-		return []Finding{{Path: src, Level: LevelError, Problem: err.Error()}}, nil //nolint:nilerr // it is in the finding
+		return []Finding{{Path: src, Line: lineOf(err), Level: LevelError, Problem: strings.TrimPrefix(err.Error(), src+": ")}}, nil //nolint:nilerr // it is in the finding
+	}
+	at, err := placesOf(src)
+	if err != nil {
+		return nil, err
 	}
 	keys, err := p.keys()
 	if err != nil {
@@ -63,23 +67,45 @@ func Lint(ctx context.Context, src, modules string) ([]Finding, error) {
 	var found []Finding
 	linted := map[string]bool{}
 	var before []string
-	for _, use := range p.Modules {
+	for i, use := range p.Modules {
 		m, err := planModule(ctx, use, finder, keys)
 		if err != nil {
-			found = append(found, Finding{Path: src, Level: LevelError, Problem: err.Error()})
+			found = append(found, lintUse(src, use, err, at.uses[i], at.options[i])...)
 			continue
 		}
 		if slices.Contains(before, m.Name) {
-			found = append(found, Finding{Path: src, Level: LevelError, Problem: fmt.Sprintf("module %s is there twice: give the second another name by as", m.Name)})
+			found = append(found, Finding{Path: src, Line: at.uses[i], Level: LevelError, Problem: fmt.Sprintf("module %s is there twice: give the second another name by as", m.Name)})
 		}
 		if !linted[m.Tree.Dir] {
 			linted[m.Tree.Dir] = true
 			found = append(found, lintModule(m.Tree.Dir)...)
 		}
-		found = append(found, lintOrder(src, m, p, before)...)
+		found = append(found, lintOrder(src, at.uses[i], m, p, before)...)
 		before = append(before, m.Name)
 	}
 	return found, nil
+}
+
+// lintUse makes findings of why a module cannot be packed: one for each option that
+// is wrong, in its line.
+func lintUse(src string, use Use, err error, line int, options map[string]int) []Finding {
+	var wrong module.OptionErrors
+	if !errors.As(err, &wrong) {
+		return []Finding{{Path: src, Line: line, Level: LevelError, Problem: err.Error()}}
+	}
+	name := use.As
+	if name == "" {
+		name = use.Module
+	}
+	var found []Finding
+	for _, w := range wrong {
+		at, ok := options[w.Option]
+		if !ok { // it is missing
+			at = line
+		}
+		found = append(found, Finding{Path: src, Line: at, Level: LevelError, Problem: fmt.Sprintf("module %s: %v", name, w)})
+	}
+	return found
 }
 
 // lintFolder checks what pack takes for the modules of a folder. A folder without
@@ -92,6 +118,11 @@ func lintFolder(dir string) ([]Finding, error) {
 	var found []Finding
 	for _, name := range names {
 		found = append(found, lintModule(filepath.Join(dir, name))...)
+	}
+	for _, name := range names {
+		if needed := required(filepath.Join(dir, name)); len(needed) > 0 {
+			found = append(found, Finding{Path: filepath.Join(dir, name), Level: LevelWarning, Problem: "it needs a personality that gives its option " + strings.Join(needed, ", ") + ": the folder cannot be packed without one"})
+		}
 	}
 	for _, name := range []string{module.SpecFile, module.Check, module.StartShell} {
 		unfinished, err := filepath.Glob(filepath.Join(dir, "*", name))
@@ -112,8 +143,24 @@ func lintFolder(dir string) ([]Finding, error) {
 	return found, nil
 }
 
+// required returns the options that a module must be given, sorted.
+func required(dir string) []string {
+	spec, err := source.Spec(dir)
+	if err != nil {
+		return nil // lintModule says it
+	}
+	var names []string
+	for name, o := range spec.Options {
+		if o.Required && o.Default == nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // lintOrder compares "after" with the personality's order, which it never changes.
-func lintOrder(src string, m PlannedModule, p Personality, before []string) []Finding {
+func lintOrder(src string, line int, m PlannedModule, p Personality, before []string) []Finding {
 	spec, err := source.Spec(m.Tree.Dir)
 	if err != nil {
 		return nil // lintModule says it
@@ -122,7 +169,7 @@ func lintOrder(src string, m PlannedModule, p Personality, before []string) []Fi
 	for _, other := range spec.After {
 		used := slices.ContainsFunc(p.Modules, func(u Use) bool { return u.Module == other || u.As == other })
 		if used && !slices.Contains(before, other) {
-			found = append(found, Finding{Path: src, Level: LevelWarning, Problem: fmt.Sprintf("module %s wants to run after %s: list it later", m.Name, other)})
+			found = append(found, Finding{Path: src, Line: line, Level: LevelWarning, Problem: fmt.Sprintf("module %s wants to run after %s: list it later", m.Name, other)})
 		}
 	}
 	return found

@@ -103,7 +103,11 @@ func TestParseSpecRefuses(t *testing.T) {
 		"an escape in a run":            {`run: "\x1b[31m"`, "every-boot"},
 		"an escape in a time-out":       {`timeout: "\x1b[31m"`, "90s or 30m"},
 		"an escape in a type":           {`options: {a: {type: "\x1b[31m"}}`, "none of string"},
-		"an escape in a default":        {`options: {a: {type: int, default: "\x1b[31m"}}`, "not of type"},
+		"a limit of a text":             {`options: {a: {min: 1}}`, "option a: min is for the types int and port"},
+		"a limit that is not a number":  {`options: {a: {type: int, max: many}}`, "its max is not a whole number"},
+		"limits the wrong way round":    {`options: {a: {type: int, min: 2, max: 1}}`, "its min is above its max"},
+		"a default beyond the limit":    {`options: {a: {type: port, default: 70000}}`, "option a: its default is \"70000\": give a port from 1 to 65535"},
+		"an escape in a default":        {`options: {a: {type: int, default: "\x1b[31m"}}`, "give a whole number"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := module.ParseSpec([]byte(tt.text))
@@ -125,6 +129,9 @@ func TestResolve(t *testing.T) {
 		"tls":        {Type: "bool"},
 		"level":      {Enum: []module.Scalar{"low", "high"}},
 		"password":   {Secret: true},
+		"pin":        {Secret: true, Type: "int"},
+		"listen":     {Type: "port"},
+		"share":      {Type: "int", Min: scalar("0"), Max: scalar("100")},
 		"empty":      {Default: scalar("")},
 	}}
 	for name, tt := range map[string]struct {
@@ -141,16 +148,23 @@ func TestResolve(t *testing.T) {
 			"",
 		},
 		"emptied":             {map[string]module.Scalar{"port": ""}, map[string]string{"OPT_PORT": "", "OPT_EMPTY": ""}, nil, ""},
-		"undeclared":          {map[string]module.Scalar{"prot": "1"}, nil, nil, `option "prot" is not declared in module.yaml: it has empty, level`},
-		"not an int":          {map[string]module.Scalar{"port": "http"}, nil, nil, `option port: "http" is not of type int`},
-		"an int too large":    {map[string]module.Scalar{"port": "99999999999999999999"}, nil, nil, "not of type int"},
-		"not a size":          {map[string]module.Scalar{"max_memory": "much"}, nil, nil, "not of type size"},
-		"not a duration":      {map[string]module.Scalar{"wait": "5"}, nil, nil, "not of type duration"},
-		"not a bool":          {map[string]module.Scalar{"tls": "maybe"}, nil, nil, "not of type bool"},
-		"not in the enum":     {map[string]module.Scalar{"level": "mid"}, nil, nil, "none of low, high"},
-		"emptied enum":        {map[string]module.Scalar{"level": ""}, nil, nil, "none of low, high"},
+		"undeclared":          {map[string]module.Scalar{"prot": "1"}, nil, nil, `option prot is not declared in module.yaml; did you mean port?`},
+		"not an int":          {map[string]module.Scalar{"port": "http"}, nil, nil, `option port is "http": give a whole number`},
+		"an int too large":    {map[string]module.Scalar{"port": "99999999999999999999"}, nil, nil, "give a whole number"},
+		"not a size":          {map[string]module.Scalar{"max_memory": "much"}, nil, nil, "give a size such as 512m or 2g"},
+		"not a duration":      {map[string]module.Scalar{"wait": "5"}, nil, nil, "give a duration such as"},
+		"not a bool":          {map[string]module.Scalar{"tls": "maybe"}, nil, nil, "give true or false"},
+		"not in the enum":     {map[string]module.Scalar{"level": "mid"}, nil, nil, "give one of low, high"},
+		"emptied enum":        {map[string]module.Scalar{"level": ""}, nil, nil, "give one of low, high"},
+		"a port too high":     {map[string]module.Scalar{"listen": "99999"}, nil, nil, `option listen is "99999": give a port from 1 to 65535`},
+		"port zero":           {map[string]module.Scalar{"listen": "0"}, nil, nil, "give a port from 1 to 65535"},
+		"below the least":     {map[string]module.Scalar{"share": "-1"}, nil, nil, "give a whole number from 0 to 100"},
+		"above the most":      {map[string]module.Scalar{"share": "101"}, nil, nil, "give a whole number from 0 to 100"},
+		"a typing error":      {map[string]module.Scalar{"level": "hihg"}, nil, nil, "did you mean high?"},
+		"a secret":            {map[string]module.Scalar{"pin": "hunter"}, nil, nil, "option pin has a value that is not allowed: give a whole number"},
+		"all at once":         {map[string]module.Scalar{"port": "x", "tls": "y", "prot": "z"}, nil, nil, `option prot is not declared in module.yaml; did you mean port?; option port is "x": give a whole number; option tls is "y": give true or false`},
 		"a NUL":               {map[string]module.Scalar{"port": "8\x000"}, nil, nil, "NUL"},
-		"a NUL in a password": {map[string]module.Scalar{"password": "hunter\x002"}, nil, nil, "option password: the value holds a NUL byte"},
+		"a NUL in a password": {map[string]module.Scalar{"password": "hunter\x002"}, nil, nil, "option password holds a NUL byte"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env, secrets, err := spec.Resolve(tt.given)

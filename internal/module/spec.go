@@ -1,14 +1,17 @@
 package module
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
+	"startup-bundle/internal/spelling"
 	"startup-bundle/internal/strictyaml"
 )
 
@@ -35,13 +38,17 @@ type Option struct {
 	Default  *Scalar  `yaml:"default" json:"default,omitempty"`   // nil: unset
 	Type     string   `yaml:"type" json:"type,omitempty"`         // one of OptionTypes; default string
 	Enum     []Scalar `yaml:"enum" json:"enum,omitempty"`         // the only values, if given
+	Min      *Scalar  `yaml:"min" json:"min,omitempty"`           // of type int: the least; nil: none
+	Max      *Scalar  `yaml:"max" json:"max,omitempty"`           // of type int: the most; nil: none
 	Required bool     `yaml:"required" json:"required,omitempty"` // must be given, and not be empty
 	Secret   bool     `yaml:"secret" json:"secret,omitempty"`     // never shown in a log
 	Help     string   `yaml:"help" json:"help,omitempty"`         // one line
 }
 
 // OptionTypes are what an option's type may be.
-func OptionTypes() []string { return []string{"string", "int", "bool", "duration", "size"} }
+func OptionTypes() []string {
+	return []string{"string", "int", "port", "bool", "duration", "size"}
+}
 
 // Scalar is a YAML scalar taken literally: 007 stays 007, yes stays yes.
 type Scalar string
@@ -85,9 +92,12 @@ func (s Spec) check() error {
 		if o.Type != "" && !slices.Contains(OptionTypes(), o.Type) {
 			return fmt.Errorf("%s: option %s: type %q is none of %s", SpecFile, name, o.Type, strings.Join(OptionTypes(), ", "))
 		}
+		if _, _, err := o.limits(); err != nil {
+			return fmt.Errorf("%s: option %s: %w", SpecFile, name, err)
+		}
 		if o.Default != nil && *o.Default != "" {
 			if err := o.validate(string(*o.Default)); err != nil {
-				return fmt.Errorf("%s: option %s: its default: %w", SpecFile, name, err)
+				return fmt.Errorf("%s: option %s: its default %w", SpecFile, name, err)
 			}
 		}
 	}
@@ -128,11 +138,13 @@ func ParseTimeout(text string) (time.Duration, error) {
 // Resolve checks the given options against the declared ones, fills in the
 // defaults and returns the environment they become, with the names in it whose
 // values are secret, sorted. An option that is neither given nor has a default
-// stays unset. Errors name the option, never a secret's value.
+// stays unset. The error is an [OptionErrors] of all that is wrong; it never holds
+// a secret's value.
 func (s Spec) Resolve(given map[string]Scalar) (env map[string]string, secrets []string, err error) {
+	var wrong OptionErrors
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if _, ok := s.Options[name]; !ok {
-			return nil, nil, fmt.Errorf("option %q is not declared in %s%s", name, SpecFile, s.known())
+			wrong = append(wrong, OptionError{name, fmt.Sprintf("is not declared in %s%s", SpecFile, s.known(name))})
 		}
 	}
 	env = map[string]string{}
@@ -143,14 +155,16 @@ func (s Spec) Resolve(given map[string]Scalar) (env map[string]string, secrets [
 			value, ok = *o.Default, true
 		}
 		if o.Required && value == "" {
-			return nil, nil, fmt.Errorf("option %s is required: %s", name, o.Help)
+			wrong = append(wrong, OptionError{name, "is required: " + o.Help})
+			continue
 		}
 		if !ok {
 			continue
 		}
 		if value != "" || len(o.Enum) > 0 {
 			if err := o.validate(string(value)); err != nil {
-				return nil, nil, fmt.Errorf("option %s: %w", name, err)
+				wrong = append(wrong, OptionError{name, err.Error()})
+				continue
 			}
 		}
 		key := OptionPrefix + strings.ToUpper(name)
@@ -159,32 +173,66 @@ func (s Spec) Resolve(given map[string]Scalar) (env map[string]string, secrets [
 			secrets = append(secrets, key)
 		}
 	}
+	if wrong != nil {
+		return nil, nil, wrong
+	}
 	return env, secrets, nil
 }
 
-func (s Spec) known() string {
+// OptionError is what is wrong with one option of a module.
+type OptionError struct {
+	Option  string
+	Problem string // goes on from the option's name: is required
+}
+
+func (e OptionError) Error() string { return fmt.Sprintf("option %s %s", e.Option, e.Problem) }
+
+// OptionErrors are all that is wrong with the options of a module.
+type OptionErrors []OptionError
+
+func (e OptionErrors) Error() string {
+	texts := make([]string, len(e))
+	for i, one := range e {
+		texts[i] = one.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// known says what name may have been meant to be.
+func (s Spec) known(name string) string {
 	if len(s.Options) == 0 {
 		return ", which declares none"
 	}
-	return ": it has " + strings.Join(slices.Sorted(maps.Keys(s.Options)), ", ")
+	if near := spelling.Nearest(name, slices.Collect(maps.Keys(s.Options))); near != "" {
+		return fmt.Sprintf("; did you mean %s?", near)
+	}
+	return "; it has " + strings.Join(slices.Sorted(maps.Keys(s.Options)), ", ")
 }
 
 func (o Option) validate(value string) error {
-	shown := strconv.Quote(value)
+	shown := "is " + strconv.Quote(value)
 	if o.Secret {
-		shown = "the value"
+		shown = "has a value that is not allowed"
 	}
 	if strings.ContainsRune(value, 0) {
-		return fmt.Errorf("%s holds a NUL byte", shown)
+		return errors.New("holds a NUL byte, which no environment can")
 	}
 	if len(o.Enum) > 0 && !slices.Contains(o.Enum, Scalar(value)) {
-		return fmt.Errorf("%s is none of %s", shown, joinScalars(o.Enum))
+		near := ""
+		if at := spelling.Nearest(value, texts(o.Enum)); at != "" && !o.Secret {
+			near = fmt.Sprintf("; did you mean %s?", at)
+		}
+		return fmt.Errorf("%s: give one of %s%s", shown, strings.Join(texts(o.Enum), ", "), near)
 	}
 	ok := true
 	switch o.Type {
-	case "int":
-		_, err := strconv.ParseInt(value, 10, 64)
-		ok = err == nil
+	case "int", "port":
+		number, err := strconv.ParseInt(value, 10, 64)
+		least, most, limitErr := o.limits()
+		if limitErr != nil {
+			return limitErr
+		}
+		ok = err == nil && number >= least && number <= most
 	case "bool":
 		ok = slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "1", "0"}, strings.ToLower(value))
 	case "duration":
@@ -194,15 +242,69 @@ func (o Option) validate(value string) error {
 		ok = matches(sizeForm, value)
 	}
 	if !ok {
-		return fmt.Errorf("%s is not of type %s", shown, o.Type)
+		return fmt.Errorf("%s: give %s", shown, o.wanted())
 	}
 	return nil
 }
 
-func joinScalars(list []Scalar) string {
+// limits returns the least and the most that a number may be.
+func (o Option) limits() (least, most int64, err error) {
+	least, most = math.MinInt64, math.MaxInt64
+	if o.Type == "port" {
+		least, most = 1, 65535
+	}
+	for _, limit := range []struct {
+		name  string
+		given *Scalar
+		into  *int64
+	}{{"min", o.Min, &least}, {"max", o.Max, &most}} {
+		switch {
+		case limit.given == nil:
+		case o.Type != "int" && o.Type != "port":
+			return 0, 0, fmt.Errorf("%s is for the types int and port", limit.name)
+		default:
+			if *limit.into, err = strconv.ParseInt(string(*limit.given), 10, 64); err != nil {
+				return 0, 0, fmt.Errorf("its %s is not a whole number", limit.name)
+			}
+		}
+	}
+	if least > most {
+		return 0, 0, errors.New("its min is above its max")
+	}
+	return least, most, nil
+}
+
+// wanted says what values the option's type has.
+func (o Option) wanted() string {
+	switch o.Type {
+	case "int", "port":
+		what := "a whole number"
+		if o.Type == "port" {
+			what = "a port"
+		}
+		switch least, most, _ := o.limits(); {
+		case least > math.MinInt64 && most < math.MaxInt64:
+			return fmt.Sprintf("%s from %d to %d", what, least, most)
+		case least > math.MinInt64:
+			return fmt.Sprintf("%s from %d", what, least)
+		case most < math.MaxInt64:
+			return fmt.Sprintf("%s up to %d", what, most)
+		}
+		return what
+	case "bool":
+		return "true or false"
+	case "duration":
+		return "a duration such as 90s, 10m or 1h30m"
+	case "size":
+		return "a size such as 512m or 2g"
+	}
+	return "of type " + o.Type
+}
+
+func texts(list []Scalar) []string {
 	texts := make([]string, len(list))
 	for i, s := range list {
 		texts[i] = string(s)
 	}
-	return strings.Join(texts, ", ")
+	return texts
 }

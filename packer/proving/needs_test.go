@@ -126,7 +126,7 @@ func TestCheckNeeds(t *testing.T) {
 	for text, problem := range map[string]string{
 		"":                    "",
 		"options: {a: x}":     "",
-		"options: {b: x}":     `option "b" is not declared`,
+		"options: {b: x}":     `option b is not declared`,
 		"options: {}":         "option a is required",
 		"net_settings: true":  "",
 		"net_settings: maybe": "line 1, column 15: net_settings: is neither true nor false",
