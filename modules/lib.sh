@@ -310,6 +310,8 @@ _apt() {
       -o APT::Install-Recommends=false "$@" </dev/null >"$SCRATCH/.apt" 2>&1 || status=$?
     cat "$SCRATCH/.apt" >&2
     [ "$status" != 0 ] || return 0
+    # apt words this like a lock that another process holds, but waiting does not help
+    ! grep -q '^E: .*Permission denied' "$SCRATCH/.apt" || die 'installing packages needs root: apt may not open its files'
     grep -qE 'Could not get lock|was locked by another process' "$SCRATCH/.apt" || return "$status"
     [ "$SECONDS" -lt "$end" ] || retry_later 'apt is locked by another process'
     log 'apt is busy: waiting'

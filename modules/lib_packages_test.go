@@ -56,6 +56,33 @@ func TestInstallWaitsForEveryAptLock(t *testing.T) {
 		"apt-get update", "apt-get install x")
 }
 
+// apt reports a lock that it may not open almost as one that another process holds.
+func TestInstallWithoutRootFailsAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, said := range []string{
+		"E: Could not get lock /var/lib/apt/lists/lock. - open (13: Permission denied)",
+		"E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)",
+		"E: List directory /var/lib/apt/lists/partial is missing. - Acquire (13: Permission denied)",
+	} {
+		for _, fresh := range []bool{false, true} {
+			h := newHost(t, debian12)
+			want := "apt-get update"
+			if fresh {
+				h.write("var/lib/apt/startup-agent-updated", "")
+				want = "apt-get install x"
+			}
+			h.write("apt-errors", strings.Repeat(said+"\n", 9))
+			got := h.want(1, "pkg_install x")
+			got.wantChanges(t, "0")
+			wantIn(t, got.stderr, "installing packages needs root")
+			h.wantCalls(want)
+			if h.exists("pkgs/x") || h.exists("usr/sbin/policy-rc.d") {
+				t.Errorf("%s: a package or the guard was left behind", said)
+			}
+		}
+	}
+}
+
 func TestInstallRefreshesOldListsAndTriesAgain(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, debian12)
