@@ -53,7 +53,7 @@ func Lint(ctx context.Context, src, modules string) ([]Finding, error) {
 	}
 	p, finder, err := load(src, modules)
 	if err != nil { // a finding like any other
-		return []Finding{{Path: src, Line: lineOf(err), Level: LevelError, Problem: strings.TrimPrefix(err.Error(), src+": ")}}, nil //nolint:nilerr // it is in the finding
+		return []Finding{{Path: src, Line: lineOf(err), Level: LevelError, Problem: strings.TrimPrefix(err.Error(), src+": ")}}, nil
 	}
 	at, err := placesOf(src)
 	if err != nil {
@@ -68,7 +68,7 @@ func Lint(ctx context.Context, src, modules string) ([]Finding, error) {
 	linted := map[string]bool{}
 	var before []string
 	for i, use := range p.Modules {
-		m, err := planModule(ctx, use, finder, keys)
+		m, err := planModule(ctx, use, finder, keys, nil)
 		if err != nil {
 			found = append(found, lintUse(src, use, err, at.uses[i], at.options[i])...)
 			continue

@@ -31,6 +31,7 @@ type Options struct {
 	Seal     Seal
 	SignKey  signature.SecretKey // signs the bundle, where Sign is set
 	Sign     bool
+	Given    Given                   // options over the personality's
 	Locked   bool                    // take modules from elsewhere as they are locked, and change no lock
 	Note     func(line string)       // told what is locked anew; may be nil
 	Version  string                  // of the packer, for the manifest
@@ -146,7 +147,7 @@ func Plan(ctx context.Context, o Options) (*Planned, error) {
 	}
 	taken := map[string]bool{}
 	for _, use := range p.Modules {
-		m, err := planModule(ctx, use, finder, keys)
+		m, err := planModule(ctx, use, finder, keys, o.Given)
 		if err != nil {
 			return nil, err
 		}
@@ -155,6 +156,9 @@ func Plan(ctx context.Context, o Options) (*Planned, error) {
 		}
 		taken[m.Name] = true
 		plan.Modules = append(plan.Modules, m)
+	}
+	if err := o.Given.check(plan.Modules); err != nil {
+		return nil, err
 	}
 	if plan.Lib == nil && slices.ContainsFunc(plan.Modules, func(m PlannedModule) bool { return usesLib(m.Tree) }) {
 		plan.Lib = modules.Library()
@@ -236,7 +240,7 @@ func redact(modules []bundle.Module) []bundle.Module {
 	return shown
 }
 
-func planModule(ctx context.Context, use Use, finder *source.Finder, keys signature.Keys) (PlannedModule, error) {
+func planModule(ctx context.Context, use Use, finder *source.Finder, keys signature.Keys, given Given) (PlannedModule, error) {
 	found, err := finder.Find(ctx, use.Module)
 	if err != nil {
 		return PlannedModule{}, err
@@ -257,7 +261,7 @@ func planModule(ctx context.Context, use Use, finder *source.Finder, keys signat
 		return PlannedModule{}, fmt.Errorf("module %s: %w", name, err)
 	}
 	m.Version, m.Run, m.Timeout = spec.Version, spec.Run, spec.Timeout
-	if m.Env, m.Secret, err = spec.Resolve(use.Options); err != nil {
+	if m.Env, m.Secret, err = spec.Resolve(given.over(m.Name, use.Options)); err != nil {
 		return PlannedModule{}, fmt.Errorf("module %s: %w", m.Name, err)
 	}
 	tree, err := bundle.Scan(dir)
