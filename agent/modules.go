@@ -14,6 +14,7 @@ import (
 	"startup-bundle/agent/record"
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/module"
+	"startup-bundle/internal/rehearsal"
 	"startup-bundle/internal/secret"
 )
 
@@ -59,14 +60,22 @@ func (a *Agent) verdict() error {
 	switch {
 	case len(failed) == 1:
 		m := a.run.Module(failed[0])
-		return fail(CodeModule, "module %s failed: %s; read startup-agent logs %s, mend it, then run startup-agent run again", m.Name, m.Reason, m.Name)
+		return fail(CodeModule, "module %s failed: %s%s", m.Name, m.Reason, a.advice(m.Name, "it"))
 	case len(failed) > 1:
-		return fail(CodeModule, "%d of %d modules failed: %s; read startup-agent logs MODULE, mend them, then run startup-agent run again",
-			len(failed), len(a.run.Modules), strings.Join(failed, ", "))
+		return fail(CodeModule, "%d of %d modules failed: %s%s", len(failed), len(a.run.Modules), strings.Join(failed, ", "), a.advice("MODULE", "them"))
 	case len(pending) > 0: // only where a person ran one module of several
 		return fail(CodeModule, "not yet run: %s; run startup-agent run to go on", strings.Join(pending, ", "))
 	}
 	return nil
+}
+
+// advice says what to do about modules that failed. The packer knows better after
+// a rehearsal, whose root may be gone by then.
+func (a *Agent) advice(module, them string) string {
+	if rehearsal.Read(a.Paths.Root) != nil {
+		return ""
+	}
+	return "; read startup-agent logs " + module + ", mend " + them + ", then run startup-agent run again"
 }
 
 // hide makes the journal redact the values of a module's secret options.

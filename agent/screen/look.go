@@ -8,6 +8,7 @@ import (
 	"startup-bundle/agent"
 	"startup-bundle/agent/journal"
 	"startup-bundle/agent/record"
+	"startup-bundle/internal/rehearsal"
 )
 
 // View is what is known of the last run.
@@ -23,6 +24,8 @@ type View struct {
 	At       time.Time   // when the last of Output was printed or, without any, Last; zero: not known
 	Now      time.Time
 	Root     string // --root, to be repeated in commands; empty: /
+
+	Rehearsal *rehearsal.Note // where the run was a rehearsal; else nil
 }
 
 // outputLines is how many of a module's last lines a screen shows.
@@ -34,6 +37,8 @@ func Look(root string, now time.Time) View {
 	v := View{Now: now, Root: root}
 	if root == "/" {
 		v.Root = ""
+	} else {
+		v.Rehearsal = rehearsal.Read(root)
 	}
 	public, publicErr := record.Load(paths.Status())
 	v.Reported = publicErr == nil

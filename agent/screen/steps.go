@@ -70,6 +70,9 @@ func (v *View) todo() []step {
 	case v.Run == nil:
 		return v.nothingRead()
 	}
+	if v.Rehearsal != nil && v.Code() != agent.CodeDone && v.Code() != agent.CodeRunning {
+		return v.afterRehearsal()
+	}
 	again := step{"", "then go on:", v.again()}
 	read := v.readAll()
 	change := "(an instance must be stopped for its userdata to be changed)"
@@ -162,7 +165,28 @@ func (v *View) afterInterruption() []step {
 	return append([]step{{"see whether memory ran out:", "", kernel + " -g 'out of memory'"}}, steps...)
 }
 
+// afterRehearsal is for a run that startup-packer rehearse made: nothing goes on
+// with it, and its files may be about to be removed.
+func (v *View) afterRehearsal() []step {
+	again := step{"correct what failed, and rehearse again:", "", v.Rehearsal.Again}
+	switch {
+	case v.Code() == agent.CodeInterrupted:
+		again.what = "rehearse again:"
+	case v.Rehearsal.Kept && v.Code() == agent.CodeModule:
+		return append(v.readFailed(), again)
+	}
+	if v.Rehearsal.Kept {
+		return []step{v.readAll(), again}
+	}
+	return []step{again}
+}
+
 func (v *View) afterModules() []step {
+	return append(v.readFailed(), step{"mend what it needs", ", and go on with it:", v.again()})
+}
+
+// readFailed is to read what the first modules that failed have printed.
+func (v *View) readFailed() []step {
 	var steps []step
 	for _, m := range v.Run.Modules {
 		if m.State == record.Failed {
@@ -170,8 +194,7 @@ func (v *View) afterModules() []step {
 		}
 	}
 	const most = 3
-	steps = steps[:min(len(steps), most)]
-	return append(steps, step{"mend what it needs", ", and go on with it:", v.again()})
+	return steps[:min(len(steps), most)]
 }
 
 // again is the command that goes on with the run, as it was begun. There is none
