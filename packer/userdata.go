@@ -66,6 +66,14 @@ func checkSize(text []byte) error {
 	return nil
 }
 
+// ShellWord returns s as a shell reads it back, quoted only if it must be.
+func ShellWord(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=:…") == "" {
+		return s
+	}
+	return shellQuote(s)
+}
+
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // curlQuoted makes URLs fit for a quoted string of a curl configuration.

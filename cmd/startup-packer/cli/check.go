@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/version"
 	"startup-bundle/packer"
@@ -123,23 +125,59 @@ func (p *program) printFindings(found []packer.Finding) {
 
 func (p *program) rehearseCommand() *cobra.Command {
 	o := rehearse.Options{Version: version.String(), Stdout: p.stdout, Stderr: p.stderr}
+	var given []string
 	c := &cobra.Command{
 		Use:   "rehearse SOURCE",
-		Short: "Boot a personality on this machine, in a scratch folder",
+		Short: "Boot a personality in a copy of this machine that is thrown away",
 		Long: `Rehearse packs SOURCE, serves it and a stand-in for instance metadata on
 loopback, and runs the real agent against them with a scratch folder as its
-root. The modules really run, as you and on this machine: what they install or
-change outside $STARTUP_STATE_DIR, they install or change here.
+root. The modules really run, but in a copy of this machine: what they change
+there is listed at the end and thrown away. As root they can do there nearly all
+that they can on an instance; as a normal user they cannot install packages or
+add users.
+
+It keeps accidents away from this machine, not modules that mean harm: they can
+read what you can read, and use the network. docs/rehearsing.md says more.
 
 Its exit code is the agent's.`,
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			o.Source = args[0]
+			if o.Given, err = packer.ParseGiven(given); err != nil {
+				return cmdline.Misuse(c, "%v", err)
+			}
+			o.Again = rehearseAgain(c, args)
 			p.code, err = rehearse.Run(c.Context(), o)
 			return err
 		},
 	}
 	c.Flags().StringVar(&o.Modules, "modules", "", "look modules up in this `DIR` first, then in modules/ beside SOURCE or above it, then among the standard ones")
+	c.Flags().StringArrayVar(&given, "option", nil, "set an option of a module, as `NAME.KEY=VALUE`; may be given again")
 	c.Flags().StringVar(&o.Agent, "agent", "", "the agent `PROGRAM` (default: startup-agent beside this program, else in PATH)")
-	c.Flags().StringVar(&o.Keep, "keep", "", "make this `DIR` and keep the scratch root there")
+	c.Flags().StringVar(&o.Keep, "keep", "", "keep the scratch root in this `DIR`, in place of an earlier rehearsal's")
+	c.Flags().StringVar(&o.Timeline, "timeline", "", "write the picture of the run to this `FILE`")
+	c.Flags().BoolVar(&o.Here, "here", false, "run the modules on this machine itself: what they change stays changed")
 	return c
+}
+
+// rehearseAgain is the command line, without the values of options: they may be
+// secret.
+func rehearseAgain(c *cobra.Command, args []string) string {
+	words := append([]string{c.CommandPath()}, args...)
+	c.Flags().Visit(func(f *pflag.Flag) {
+		switch list, ok := f.Value.(pflag.SliceValue); {
+		case ok:
+			for _, one := range list.GetSlice() {
+				path, _, _ := strings.Cut(one, "=")
+				words = append(words, "--"+f.Name, path+"=…")
+			}
+		case f.Value.Type() == "bool":
+			words = append(words, "--"+f.Name)
+		default:
+			words = append(words, "--"+f.Name, f.Value.String())
+		}
+	})
+	for i, word := range words[1:] {
+		words[i+1] = packer.ShellWord(word)
+	}
+	return strings.Join(words, " ")
 }

@@ -20,6 +20,7 @@ import (
 	"startup-bundle/internal/version"
 	"startup-bundle/packer/push"
 	"startup-bundle/packer/registry"
+	"startup-bundle/packer/sandbox"
 	"startup-bundle/packer/source"
 )
 
@@ -36,6 +37,9 @@ const (
 // Main is the program, until it ends, or a SIGINT or SIGTERM ends it. It returns
 // the exit code.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 1 && args[0] == sandbox.Command {
+		return sandbox.Inside()
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	p := &program{stdout: stdout, stderr: stderr}
