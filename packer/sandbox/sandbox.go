@@ -65,12 +65,13 @@ type Outcome struct {
 	ReadOnly []string // in a copy: folders that could only be made read-only
 }
 
-// An UnprotectedError says that no kind of sandbox works here.
+// An UnprotectedError says that no kind of sandbox works here. Its cause is why the
+// most useful one does not.
 type UnprotectedError struct{ Cause error }
 
 func (e *UnprotectedError) Error() string {
-	return fmt.Sprintf("this machine cannot be protected from what the modules do (%v): "+
-		"use a container or a virtual machine that may be thrown away, and there --here", e.Cause)
+	return fmt.Sprintf("this machine cannot be protected from what the modules do: %v\n"+
+		"rehearse in a container or a virtual machine that may be thrown away, and there with --here", e.Cause)
 }
 
 func (e *UnprotectedError) Unwrap() error { return e.Cause }

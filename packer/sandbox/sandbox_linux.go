@@ -56,11 +56,13 @@ func Run(ctx context.Context, o Options) (Outcome, error) {
 			kinds = append(kinds, Landlock)
 		}
 	}
-	var causes []error
-	for _, kind := range kinds {
+	cause := errors.New("no kind of sandbox is allowed")
+	for i, kind := range kinds {
 		s, err := o.start(kind)
 		if err != nil {
-			causes = append(causes, fmt.Errorf("%s: %w", kind, err))
+			if i == 0 {
+				cause = err
+			}
 			continue
 		}
 		if o.Begin != nil {
@@ -68,7 +70,7 @@ func Run(ctx context.Context, o Options) (Outcome, error) {
 		}
 		return s.run(ctx)
 	}
-	return Outcome{}, &UnprotectedError{errors.Join(causes...)}
+	return Outcome{}, &UnprotectedError{cause}
 }
 
 // running is a sandbox that is set up.

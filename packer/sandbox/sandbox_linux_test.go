@@ -355,6 +355,36 @@ for dir in . beside link/x "with space" "with space/mounted" a a/b; do echo x >"
 	}
 }
 
+// An overlay's files cannot lie on another overlay, which a container's root is.
+func TestScratchOnAnOverlay(t *testing.T) {
+	if os.Getenv(roleVariable) != roleMounts {
+		again(t, roleMounts, &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS})
+		return
+	}
+	if err := syscall.Mount("tmpfs", "/srv", "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"upper", "work", "lower", "here"} {
+		if err := os.Mkdir("/srv/"+dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mount("overlay", "/srv/here", "overlay", 0, "lowerdir=/srv/lower,upperdir=/srv/upper,workdir=/srv/work"); err != nil {
+		t.Skip(err)
+	}
+	before := machine(t, "/etc")
+	outcome, out := try(t, Options{Kinds: []Kind{Copy}, Scratch: "/srv/here/scratch"}, "echo x >/etc/motd && echo x >/srv/here/root/mine")
+	if diff := cmp.Diff(before, machine(t, "/etc")); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+	if outcome.Code != 0 || !slices.Contains(outcome.Changed, "/etc/motd") {
+		t.Errorf("%+v\n%s", outcome, out)
+	}
+	if _, err := os.Stat("/srv/here/root/mine"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestKindsAreTriedInOrder(t *testing.T) {
 	asUser(t)
 	usable := kinds()

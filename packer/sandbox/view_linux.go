@@ -34,8 +34,9 @@ type layer struct {
 	root *os.Root // reaches it when path is out of sight
 }
 
-// Overlays must not lie in what they cover, so that <scratch>/disk does not do for
-// the folder that scratch is in: that one is kept in memory.
+// makeView makes it and makes it this process's root. What is written goes to
+// <scratch>/disk or, if the file system there cannot hold an overlay's files (another
+// overlay cannot), to memory.
 func makeView(o order) (v *view, err error) {
 	defer unix.Umask(unix.Umask(0o022))
 	v = &view{kind: o.Kind, top: filepath.Join(o.Scratch, "view"), made: map[string]bool{}}
