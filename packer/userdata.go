@@ -37,14 +37,15 @@ func Script(d document.Document) ([]byte, error) {
 		return nil, errors.New("the script opens bundles of --format openssl, which have a passphrase: this key is an age identity")
 	}
 	for _, u := range d.URLs {
-		if p, err := url.Parse(u); err != nil || (p.Scheme != "https" && p.Scheme != "http") {
+		p, err := url.Parse(u)
+		if err != nil || (p.Scheme != "https" && p.Scheme != "http") {
 			return nil, fmt.Errorf("the script fetches with curl: %s must start with https:// or http://", secret.URL(u))
 		}
-		if strings.HasPrefix(u, "http:") && d.SHA256 == "" {
+		if p.Scheme == "http" && d.SHA256 == "" {
 			return nil, fmt.Errorf("nothing vouches for a bundle from %s: use https, or pin its digest with --bundle FILE", secret.URL(u))
 		}
 	}
-	t, err := template.New("recipe").Funcs(template.FuncMap{"quote": shellQuote}).Parse(recipe)
+	t, err := template.New("recipe").Funcs(template.FuncMap{"quote": ShellQuote}).Parse(recipe)
 	if err != nil {
 		return nil, err
 	}
@@ -71,15 +72,19 @@ func ShellWord(s string) string {
 	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=:…") == "" {
 		return s
 	}
-	return shellQuote(s)
+	return ShellQuote(s)
 }
 
-func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+// ShellQuote returns s as one word of a shell.
+func ShellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// curlQuoted makes URLs fit for a quoted string of a curl configuration.
+// curlQuoted makes URLs fit for a quoted string of a curl configuration, with their
+// schemes in lower case.
 func curlQuoted(urls []string) []string {
 	quoted := make([]string, len(urls))
 	for i, u := range urls {
+		scheme, rest, _ := strings.Cut(u, ":")
+		u = strings.ToLower(scheme) + ":" + rest
 		quoted[i] = strings.NewReplacer(`"`, "%22", `\`, "%5C").Replace(u)
 	}
 	return quoted
