@@ -72,6 +72,7 @@ func download(ctx context.Context, from string, w io.Writer) (string, error) {
 			if len(via) > 5 || (via[0].URL.Scheme == "https" && next.URL.Scheme != "https") {
 				return errors.New("it is redirected too often, or away from https")
 			}
+			next.Header.Del("Referer") // where an archive is, is nobody else's business
 			return nil
 		},
 	}

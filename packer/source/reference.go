@@ -130,6 +130,10 @@ func (r *Reference) readArchive(scheme string) error {
 	if err := public(u, scheme, false); err != nil {
 		return err
 	}
+	if u.RawQuery != "" || u.ForceQuery {
+		return errors.New("it has a query, which may be a credential and would stay in the personality and its lock: " +
+			"use a URL without one, or download the archive and use its folder")
+	}
 	digest, ok := strings.CutPrefix(u.Fragment, "sha256=")
 	if !ok || !digestForm.MatchString(digest) {
 		return errors.New("an archive is named with its digest: append #sha256= and the 64 digits that sha256sum prints")
