@@ -138,7 +138,7 @@ func (c *Client) patient(trip *callTrip, last *error) retryablehttp.CheckRetry {
 			e := c.explain(resp, trip)
 			c.forget(e.Code)
 			again, hopeless, err = e.Busy(), e.hopeless(), e
-		case errors.As(err, &identity) || transport.Untrusted(err):
+		case errors.As(err, &identity) || transport.Answered(err):
 			again = false
 		}
 		*last = transport.Bare(err)

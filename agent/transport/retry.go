@@ -2,8 +2,6 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"math/rand/v2"
 	"net"
@@ -74,21 +72,6 @@ func Busy(status int) bool {
 	}
 }
 
-// Untrusted reports whether err says that the server's certificate is no good, or
-// that it speaks no TLS that we accept.
-func Untrusted(err error) bool {
-	var (
-		verification *tls.CertificateVerificationError
-		authority    x509.UnknownAuthorityError
-		hostname     x509.HostnameError
-		invalid      x509.CertificateInvalidError
-		alert        tls.AlertError
-		record       tls.RecordHeaderError
-	)
-	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
-		errors.As(err, &invalid) || errors.As(err, &alert) || errors.As(err, &record)
-}
-
 // Unreachable reports whether err came before a connection: no name, no route,
 // no listener.
 func Unreachable(err error) bool {
@@ -112,6 +95,5 @@ func Transient(ctx context.Context, resp *http.Response, err error) (bool, error
 	if err == nil {
 		return Busy(resp.StatusCode), nil
 	}
-	var redirect *RedirectError
-	return !errors.As(err, &redirect) && !Untrusted(err) && !Unreachable(err), nil
+	return !Answered(err) && !Unreachable(err), nil
 }

@@ -51,6 +51,7 @@ func New(caFile string) (*http.Transport, error) {
 	dialer := &net.Dialer{Timeout: ConnectTimeout, KeepAlive: 15 * time.Second}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: proxyRefusal,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:    TLSTimeout,
@@ -107,14 +108,6 @@ func NewClient(rt http.RoundTripper, retries int, check retryablehttp.CheckRetry
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
 }
-
-// RedirectError says why a redirect was not followed.
-type RedirectError struct {
-	Reason string
-	To     string // redacted
-}
-
-func (e *RedirectError) Error() string { return "redirect to " + e.To + " refused: " + e.Reason }
 
 // Redirect is the http.Client.CheckRedirect of every client made here: at most
 // MaxRedirects, never from https to http. It drops the Referer, which would hand

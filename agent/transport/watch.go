@@ -14,15 +14,16 @@ const StallTimeout = 30 * time.Second
 // ErrStalled is what reading such a body returns.
 var ErrStalled = errors.New("no byte came for " + StallTimeout.String())
 
-// Watch returns rt with a StallTimeout on the body of every answer. Only time spent
-// inside Read counts: a slow reader breaks nothing.
+// Watch returns rt with a StallTimeout on the body of every answer, and with the types
+// of this package for what the other side gets wrong. Only time spent inside Read
+// counts: a slow reader breaks nothing.
 func Watch(rt http.RoundTripper) http.RoundTripper { return watcher{rt} }
 
 type watcher struct{ rt http.RoundTripper }
 
 func (w watcher) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
-	resp, err := w.rt.RoundTrip(r.WithContext(ctx))
+	resp, err := named(w.rt, r.WithContext(ctx))
 	if err != nil {
 		cancel(nil)
 		return nil, err
