@@ -4,8 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,17 +23,18 @@ import (
 func (a *Agent) bundle(ctx context.Context, key secret.String) error {
 	return a.phase(PhaseBundle, func(log *zap.Logger) error {
 		defer boundMemory()()
+		var before error
 		for request := (fetch.Request{URLs: a.doc.URLs, SHA256: a.doc.SHA256}); ; {
 			err := a.fetchAndUnpack(ctx, log, request, key)
 			next, ok := request.Next(err)
-			if !ok {
-				next, ok = withoutMirror(request, err)
+			if err != nil && ctx.Err() != nil && before != nil {
+				err = fmt.Errorf("%w; before that: %w", err, before)
 			}
 			if err == nil || !ok || ctx.Err() != nil {
 				return a.cutShort(ctx, err)
 			}
 			log.Warn("starting the bundle over", zap.Error(err))
-			request = next
+			request, before = next, err
 		}
 	})
 }
@@ -45,25 +47,38 @@ func (a *Agent) cutShort(ctx context.Context, err error) error {
 	return fail(CodeDeadline, "%w while the bundle was fetched and unpacked (%w): see what the network did with startup-agent logs, or raise timeout: in the userdata", errDeadline, err)
 }
 
-// mirrorError is a bundle that one mirror served and that is none, or not ours.
-type mirrorError struct {
-	url string // as the request names it
-	err error
-}
+// A file that turns out to be wrong is read to its end within these limits, to learn
+// whether it is the one that the userdata pins.
+const (
+	maxJudged  = 64 << 20 // bytes
+	judgedTime = 30 * time.Second
+)
 
-func (e *mirrorError) Error() string { return e.err.Error() }
-func (e *mirrorError) Unwrap() error { return e.err }
-
-// withoutMirror returns the request without the mirror that served what err tells
-// of, where that may be the mirror's fault and others are left. A wrong key is
-// not: it is wrong for all.
-func withoutMirror(r fetch.Request, err error) (fetch.Request, bool) {
-	var bad *mirrorError
-	if !errors.As(err, &bad) || errors.Is(err, bundle.ErrKey) || errors.Is(err, bundle.ErrSpace) {
-		return r, false
+// suspect returns err, which stream's bytes caused, as the mirror's fault if another
+// mirror, or another try, may bring better ones. It is not if the file is the one that
+// the userdata pins, or the key is wrong: that would be wrong for all.
+func (a *Agent) suspect(ctx context.Context, stream *fetch.Stream, err error) error {
+	var (
+		broken *fetch.Error
+		judged *failure // by us, for what a whole bundle says
+	)
+	ctx, cancel := context.WithTimeout(ctx, judgedTime)
+	defer cancel()
+	damaged := (errors.Is(err, bundle.ErrFormat) || errors.Is(err, bundle.ErrDamaged)) && !errors.As(err, &judged)
+	switch aside, pinned := stream.Aside(), a.doc.SHA256 != ""; {
+	case errors.Is(err, bundle.ErrSpace), errors.As(err, &broken):
+		return err
+	case pinned && stream.Discard(ctx, maxJudged) == io.EOF: //nolint:errorlint // as of Read
+		return err
+	case aside != "":
+		return stream.Wrong(fmt.Errorf("%w; %s", err, aside), true)
+	case pinned:
+		return stream.Wrong(err, true)
+	case errors.Is(err, bundle.ErrKey):
+		return err
+	default:
+		return stream.Wrong(err, damaged)
 	}
-	r.URLs = slices.DeleteFunc(slices.Clone(r.URLs), func(u string) bool { return u == bad.url })
-	return r, len(r.URLs) > 0
 }
 
 func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fetch.Request, key secret.String) error {
@@ -76,7 +91,7 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fet
 	url := secret.URL(stream.URL())
 	reader, err := bundle.Open(stream, bundle.Key{Secret: key, Iterations: a.doc.OpenSSLIterations})
 	if err != nil {
-		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, &mirrorError{stream.URL(), err})
+		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, a.suspect(ctx, stream, err))
 	}
 	defer reader.Close()
 	by, err := vouch(a.doc, stream.Scheme(), reader.Kind(), a.enforced)
@@ -91,7 +106,7 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fet
 		return err
 	})
 	if err != nil {
-		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, &mirrorError{stream.URL(), err})
+		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, a.suspect(ctx, stream, err))
 	}
 	a.have = contents
 	got := &record.Bundle{Name: contents.Manifest.Name, SHA256: stream.SHA256(), Bytes: stream.Bytes(), URL: url, VouchedBy: by}

@@ -22,7 +22,8 @@ const (
 	Refused     Kind = "refused"     // any other final answer
 	Network     Kind = "network"     // no connection, a broken or stalled one, a busy server
 	TLS         Kind = "tls"         // the server's certificate, or no TLS at all
-	Redirect    Kind = "redirect"    // a loop, or away from https
+	Proxy       Kind = "proxy"       // which refuses to connect
+	Redirect    Kind = "redirect"    // a loop, away from https, or to nowhere
 	Digest      Kind = "digest"      // the file is whole, but not the one asked for
 	Changed     Kind = "changed"     // the file was replaced while it was read
 	Unsupported Kind = "unsupported" // not a URL that can be fetched
@@ -43,6 +44,8 @@ func (k Kind) hint() string {
 		return "check DNS, route, security group and proxy settings of this network"
 	case TLS:
 		return "check this machine's clock, and that the server's CA is among the system's or in the CA file"
+	case Proxy:
+		return "check HTTPS_PROXY and NO_PROXY, and what the proxy allows"
 	case Redirect:
 		return "give the URL that the redirects should end at"
 	case Digest:
@@ -52,7 +55,7 @@ func (k Kind) hint() string {
 	case Unsupported:
 		return "use https://, s3://bucket/key, http:// or file:///path"
 	case Deadline:
-		return "allow more time, or look at the last trouble"
+		return "raise timeout: in the userdata, or serve the file from a faster place"
 	case Interrupted:
 		return "fetch again"
 	default:
@@ -73,6 +76,8 @@ type Error struct {
 
 	raw        string        // the mirror as the request names it
 	lost       bool          // a running stream broke for good; a mirror may serve
+	slow       bool          // lost because another mirror may be faster
+	rate       float64       // in bytes per second, if slow
 	retryAfter time.Duration // asked for by the server, capped
 }
 
@@ -101,39 +106,11 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// hopeless reports whether time mends nothing of e.
+// hopeless reports whether waiting cannot help.
 func (e *Error) hopeless() bool { return e.Kind == Unsupported }
 
 // final reports whether e looks like an answer that does not change with time.
 func (e *Error) final() bool { return e.Kind != Network }
-
-// Next returns the request to open after err ended a stream of r: r itself where
-// the file changed, r with the mirror last that broke off, r without the mirror
-// whose file was the wrong one. It returns false where nothing is left to try.
-func (r Request) Next(err error) (Request, bool) {
-	var e *Error
-	if !errors.As(err, &e) {
-		return Request{}, false
-	}
-	var rest, same []string
-	for _, u := range r.URLs {
-		if u == e.raw {
-			same = append(same, u)
-		} else {
-			rest = append(rest, u)
-		}
-	}
-	switch {
-	case e.Kind == Changed:
-		return r, true
-	case e.lost:
-		return Request{URLs: append(rest, same...), SHA256: r.SHA256}, true
-	case e.Kind == Digest:
-		return Request{URLs: rest, SHA256: r.SHA256}, len(rest) > 0
-	default:
-		return Request{}, false
-	}
-}
 
 // place is which mirror an error is about.
 type place struct {
@@ -162,24 +139,40 @@ func (p place) wrap(err error) *Error {
 		return known
 	}
 	err = transport.Bare(err)
+	e := p.fail(kindOfError(err), scrub(err))
+	var handshake *transport.HandshakeError
+	if errors.As(err, &handshake) && handshake.PlainHTTP() {
+		e.Hint = "use the port that serves https, or http:// with the bundle's sha256"
+	}
+	return e
+}
+
+// kindOfError returns the kind of a request or a file that failed without an answer.
+func kindOfError(err error) Kind {
 	var (
 		redirect *transport.RedirectError
+		proxy    *transport.ProxyError
+		protocol *transport.ProtocolError
 		identity *aws.IdentityError
 	)
-	kind := Network
 	switch {
 	case errors.As(err, &identity):
-		kind = Denied
+		return Denied
 	case errors.As(err, &redirect):
-		kind = Redirect
+		return Redirect
+	case errors.As(err, &proxy) && !proxy.Busy():
+		return Proxy
+	case errors.As(err, &protocol), errors.Is(err, errWrongRange), errors.Is(err, errContentRange), errors.Is(err, errRangeIgnored):
+		return Refused
 	case transport.Untrusted(err):
-		kind = TLS
+		return TLS
 	case errors.Is(err, fs.ErrNotExist):
-		kind = NotFound
+		return NotFound
 	case errors.Is(err, fs.ErrPermission):
-		kind = Denied
+		return Denied
+	default:
+		return Network
 	}
-	return p.fail(kind, scrub(err))
 }
 
 var errClosed = errors.New("the stream was closed")
@@ -200,6 +193,15 @@ func (p place) ended(ctx context.Context, last error) *Error {
 		e.Attempt, e.Status = trouble.Attempt, trouble.Status
 		e.Err = fmt.Errorf("%w; the last trouble was: %s: %w", cause, trouble.Kind, trouble.Err)
 		e.Hint = trouble.Hint
+	}
+	return e
+}
+
+// unanswered is ended for a request that had no answer yet.
+func (p place) unanswered(ctx context.Context, last error) *Error {
+	e := p.ended(ctx, last)
+	if e.Kind == Deadline && e.Hint == Deadline.hint() { // nothing else is known
+		e.Err, e.Hint = fmt.Errorf("%w; the server had not answered yet", e.Err), Network.hint()
 	}
 	return e
 }

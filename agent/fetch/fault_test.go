@@ -75,6 +75,14 @@ func cut(handler http.Handler, n int) http.HandlerFunc {
 	}
 }
 
+// later answers when what was asked for before has arrived.
+func later(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(time.Second)
+		handler.ServeHTTP(w, r)
+	}
+}
+
 func noRanges(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Range")
@@ -252,7 +260,7 @@ func TestABodyCutAnywhereIsResumed(t *testing.T) {
 
 func TestTroubleThatStaysIsNamed(t *testing.T) {
 	data := payload(9 << 20)
-	whole := object(data)
+	whole, other := object(data), payload(9<<20 + 1)[1:]
 	tests := map[string]struct {
 		handler http.Handler
 		url     string
@@ -288,7 +296,7 @@ func TestTroubleThatStaysIsNamed(t *testing.T) {
 				w.Header().Set("Location", "http://user:s3cret@%zz/?secret=s3")
 				w.WriteHeader(http.StatusFound)
 			}),
-			kind: fetch.Deadline, text: "Location",
+			kind: fetch.Redirect, text: "Location is not a URL", before: time.Minute,
 		},
 		"the wrong digest": {
 			handler: whole, sha256: digest(data[1:]), kind: fetch.Digest, text: digest(data), before: time.Second, bytes: len(data),
@@ -310,31 +318,31 @@ func TestTroubleThatStaysIsNamed(t *testing.T) {
 			}),
 			kind: fetch.Deadline, text: "unexpected EOF", bytes: 1000,
 		},
-		"a new ETag in the middle": {
-			handler: nth(whole, func(n int64) bool { return n > 2 }, version(payload(9<<20), `"v2"`)),
-			kind:    fetch.Changed, before: time.Second, bytes: len(data),
+		"a new ETag and other bytes in the middle": {
+			handler: nth(whole, func(n int64) bool { return n > 2 }, later(version(other, `"v2"`))),
+			kind:    fetch.Changed, text: "beginning", before: time.Minute, bytes: len(data),
 		},
-		"a new ETag that If-Match does not see": {
-			handler: nth(whole, func(n int64) bool { return n > 2 }, func(w http.ResponseWriter, r *http.Request) {
+		"a new ETag and other bytes that If-Match does not see": {
+			handler: nth(whole, func(n int64) bool { return n > 2 }, later(func(w http.ResponseWriter, r *http.Request) {
 				r.Header.Del("If-Match")
-				version(data, `"v2"`)(w, r)
-			}),
-			kind: fetch.Changed, text: "ETag", before: time.Second, bytes: len(data),
+				version(other, `"v2"`)(w, r)
+			})),
+			kind: fetch.Changed, text: "beginning", before: time.Minute, bytes: len(data),
 		},
 		"a shorter file in the middle": {
-			handler: nth(whole, func(n int64) bool { return n > 2 }, func(w http.ResponseWriter, r *http.Request) {
+			handler: nth(whole, func(n int64) bool { return n > 2 }, later(func(w http.ResponseWriter, r *http.Request) {
 				r.Header.Del("If-Match")
 				version(data[:1000], `"v1"`)(w, r)
-			}),
-			kind: fetch.Changed, text: "shorter", before: time.Second, bytes: len(data),
+			})),
+			kind: fetch.Changed, text: "shorter", before: time.Minute, bytes: len(data),
 		},
 		"another file after a break without ranges": {
 			handler: nth(noRanges(version(payload(9 << 20)[1:], `"v2"`)), only(1), cut(noRanges(whole), 4<<20)),
 			kind:    fetch.Changed, text: "beginning", before: time.Minute, bytes: 4 << 20,
 		},
 		"another file in the place of a range": {
-			handler: nth(noRanges(version(payload(9 << 20)[1:], `"v2"`)), only(1), whole),
-			kind:    fetch.Changed, before: time.Second, bytes: len(data),
+			handler: nth(later(noRanges(version(other, `"v2"`)).ServeHTTP), only(1), whole),
+			kind:    fetch.Changed, before: time.Minute, bytes: len(data),
 		},
 		"a shorter file after a break without ranges": {
 			handler: nth(noRanges(version(data[:1000], `"v2"`)), only(1), cut(noRanges(whole), 4<<20)),

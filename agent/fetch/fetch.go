@@ -26,7 +26,8 @@ const (
 	plainBuffer  = 256 << 10 // read-ahead on a single connection: plainBuffers of these
 	plainBuffers = 4
 
-	mirrorPatience = time.Minute // without a byte, until a stream gives up a mirror that has a stand-in
+	mirrorPatience = time.Minute      // without a byte, until a stream gives up a mirror that has a stand-in
+	firstPatience  = 15 * time.Second // in the first round, for an answer from a mirror that has a stand-in
 	progressEvery  = 5 * time.Second
 	mirrorRetries  = 2         // after the first, on one mirror in one round
 	longest        = time.Hour // where ctx has no deadline
@@ -39,6 +40,9 @@ type Request struct {
 	URLs []string
 	// SHA256 is the whole file's, as lower-case hex. Empty: not known beforehand.
 	SHA256 string
+
+	past  map[string]past // of each URL that had to be given up: see Next
+	pause time.Duration   // before it is opened
 }
 
 // Config is what a Client is made from.
@@ -71,12 +75,16 @@ func (c *Client) Open(ctx context.Context, r Request) (*Stream, error) {
 		cancel(nil)
 		return nil, err
 	}
-	found, first, err := c.choose(run, mirrors)
+	if transport.Sleep(run, r.pause) != nil {
+		defer cancel(nil)
+		return nil, mirrors[0].at().ended(run, nil)
+	}
+	found, err := c.choose(run, mirrors, r.past)
 	if err != nil {
 		cancel(nil)
 		return nil, err
 	}
-	return c.start(run, cancel, found, first, r.SHA256), nil
+	return c.start(run, cancel, found, r.SHA256), nil
 }
 
 // span returns the context of one stream: ended by the caller's, by the longest

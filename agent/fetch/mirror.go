@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"errors"
+	"io"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -36,7 +37,7 @@ func (c *Client) mirrors(r Request) ([]mirror, error) {
 	)
 	for i, raw := range r.URLs {
 		p := place{URL: secret.URL(raw), raw: raw, Mirror: i + 1, Mirrors: len(r.URLs)}
-		m, err := c.mirror(p, r.SHA256 != "")
+		m, err := c.mirror(p, r)
 		if err != nil {
 			wrong = p.fail(Unsupported, err)
 			c.log.Warn("mirror skipped", zap.Error(wrong))
@@ -50,16 +51,16 @@ func (c *Client) mirrors(r Request) ([]mirror, error) {
 	return found, nil
 }
 
-// mirror returns what p names. Where the digest is pinned, ranges of a file that
-// carries no mark of its own may be joined: the digest finds out.
-func (c *Client) mirror(p place, pinned bool) (mirror, error) {
+// mirror returns what p names.
+func (c *Client) mirror(p place, r Request) (mirror, error) {
+	pinned, whole := r.SHA256 != "", r.past[p.raw].whole
 	switch scheme(p.raw) {
 	case "http", "https":
 		u, err := url.Parse(p.raw)
 		if err != nil || u.Host == "" {
 			return nil, errors.New("it has no host, or is not a URL at all")
 		}
-		return newRemote(c, p, u, transport.Watch(c.transport), pinned), nil
+		return newRemote(c, p, u, transport.Locate(transport.Watch(c.transport)), pinned, whole), nil
 	case "s3":
 		if c.aws == nil {
 			return nil, errors.New("nobody signs requests here")
@@ -69,16 +70,20 @@ func (c *Client) mirror(p place, pinned bool) (mirror, error) {
 			return nil, err
 		}
 		// The object knows its address; this one only looks like it.
-		r := newRemote(c, p, &url.URL{Scheme: "https", Host: "s3.invalid", Path: "/"}, object, pinned)
+		r := newRemote(c, p, &url.URL{Scheme: "https", Host: "s3.invalid", Path: "/"}, object, pinned, whole)
 		r.client.HTTPClient.CheckRedirect = transport.NoRedirect
 		r.object = object
 		return r, nil
 	case "file":
 		_, path, ok := strings.Cut(p.raw, "://")
-		if ok && filepath.IsAbs(path) {
-			return &local{place: p, path: filepath.Clean(path)}, nil
+		if !ok || !filepath.IsAbs(path) {
+			return nil, errors.New("a file URL names an absolute path: file:///path")
 		}
-		return nil, errors.New("a file URL names an absolute path: file:///path")
+		path, err := url.PathUnescape(path)
+		if err != nil || strings.ContainsRune(path, 0) {
+			return nil, errors.New("its path has a bad % escape: write %25 for a %")
+		}
+		return &local{place: p, path: filepath.Clean(path)}, nil
 	default:
 		return nil, errors.New("its scheme is not known")
 	}
@@ -91,13 +96,22 @@ func scheme(raw string) string {
 	return strings.ToLower(name)
 }
 
+// choice is the mirror that serves.
+type choice struct {
+	mirror
+
+	first *answer
+	floor float64 // of its bytes per second: below it another mirror may do better; 0: none can
+}
+
 // choose tries the mirrors in turn, round after round, and returns the first that
-// answers, with its answer.
-func (c *Client) choose(ctx context.Context, mirrors []mirror) (found mirror, first *answer, err error) {
+// answers. In the first round one that has a stand-in gets firstPatience.
+func (c *Client) choose(ctx context.Context, mirrors []mirror, known map[string]past) (found choice, err error) {
 	var (
 		tries patience
 		last  error
 		round int
+		down  = make([]bool, len(mirrors)) // it did not answer the last time
 		began = time.Now()
 	)
 	defer func() {
@@ -105,21 +119,27 @@ func (c *Client) choose(ctx context.Context, mirrors []mirror) (found mirror, fi
 			c.log.Info("not fetched", zap.Int("attempt", round), zap.Duration("duration", time.Since(began)))
 			return
 		}
-		c.log.Info("fetching", zap.String("url", found.at().URL), zap.Int64("size", first.size), zap.Bool("ranges", first.more), zap.Int("attempt", round))
+		c.log.Info("fetching", zap.String("url", found.at().URL), zap.Int64("size", found.first.size),
+			zap.Bool("ranges", found.first.more), zap.Int("attempt", round))
 	}()
 	for round = 1; ; round++ {
 		var (
 			best     *Error // of this round: the one that gives most hope
 			troubles []*Error
 		)
-		for _, m := range mirrors {
-			first, err := m.open(ctx)
+		for i, m := range mirrors {
+			limit := time.Duration(0)
+			if round == 1 && floor(mirrors, i, down, known) == minRate {
+				limit = firstPatience
+			}
+			first, err := within(ctx, limit, m.open)
 			if err == nil {
-				return m, first, nil
+				return choice{m, first, floor(mirrors, i, down, known)}, nil
 			}
 			if ctx.Err() != nil {
-				return nil, nil, m.at().ended(ctx, errors.Join(last, err)) // last, where there was one
+				return choice{}, m.at().unanswered(ctx, errors.Join(last, err)) // last, if there was one
 			}
+			down[i] = true
 			trouble := m.at().wrap(err)
 			trouble.Attempt = round
 			troubles = append(troubles, trouble)
@@ -128,12 +148,51 @@ func (c *Client) choose(ctx context.Context, mirrors []mirror) (found mirror, fi
 		over := tries.over(best)
 		c.report(round, troubles, over)
 		if over {
-			return nil, nil, best
+			return choice{}, best
 		}
 		if err := tries.sleep(ctx, best); err != nil {
-			return nil, nil, err
+			return choice{}, err
 		}
 	}
+}
+
+var errNoAnswer = errors.New("no answer within " + firstPatience.String())
+
+// within calls open, and gives it up with errNoAnswer if limit (0: none) passes before
+// there is an answer.
+func within(ctx context.Context, limit time.Duration, open func(context.Context) (*answer, error)) (*answer, error) {
+	if limit == 0 {
+		return open(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(limit, func() { cancel(errNoAnswer) })
+	first, err := open(ctx)
+	late := !timer.Stop()
+	if err == nil && !late {
+		first.body = released{first.body, cancel}
+		return first, nil
+	}
+	if err == nil {
+		_ = first.body.Close()
+	}
+	if late && errors.Is(context.Cause(ctx), errNoAnswer) {
+		err = errNoAnswer
+	}
+	cancel(nil)
+	return nil, err
+}
+
+// released is a body whose Close releases its request's context.
+type released struct {
+	io.ReadCloser
+
+	cancel context.CancelCauseFunc
+}
+
+func (r released) Close() error {
+	err := r.ReadCloser.Close()
+	r.cancel(nil)
+	return err
 }
 
 // hopeful returns which of two troubles is more likely to pass. b is set.

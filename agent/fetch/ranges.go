@@ -33,9 +33,9 @@ func (b *block) grow(n int) {
 	}
 }
 
-// ranges puts the file from several requests at a time, or its beginning and
-// errRangeIgnored where the server gives no ranges any more. Each range is asked for
-// again on its own. There are more requests than buffers: those that are next wait
+// ranges puts the file from several requests at a time. If the server stops giving
+// ranges of it, ranges puts the beginning and returns an error that unranged knows. Each
+// range is asked for again on its own. There are more requests than buffers: those that are next wait
 // with their first bytes at hand for the buffer of one that is done, so that no
 // time goes by between a request and its answer. Buffers are given out in the
 // order of the file, so the one that the reader waits for has one.
@@ -92,8 +92,8 @@ func grant(ctx context.Context, waiting <-chan *block, free <-chan []byte) {
 	}
 }
 
-// forward puts the blocks in order, each as far as it has arrived, until ctx ends.
-// What it has begun to put it puts: after a range that is none, plain goes on there.
+// forward puts the blocks in order, each as far as it has arrived, until ctx ends. A piece
+// that it has begun to put it finishes unless parent ends, because plain resumes behind it.
 func forward(parent, ctx context.Context, order <-chan *block, f *feed, free chan<- []byte) {
 	for b := range order {
 		for done, size := 0, int(b.span.length()); done < size; {
@@ -130,7 +130,7 @@ func (r *remote) fill(ctx context.Context, b *block, first, cur *answer) error {
 		if b.buffer == nil && ctx.Err() != nil {
 			return nil //nolint:nilerr // it was not its turn yet: what ended ctx is told by another
 		}
-		if errors.Is(err, errRangeIgnored) {
+		if unranged(err) {
 			return err
 		}
 		if b.filled.Load() > before {
@@ -177,11 +177,13 @@ func (r *remote) read(ctx context.Context, b *block, first, cur *answer) error {
 	return nil
 }
 
-var errRangeIgnored = errors.New("the server sent the whole file instead of a range")
-
 // rangeAt asks for s of first's file.
 func (r *remote) rangeAt(ctx context.Context, s span, first *answer) (*answer, error) {
-	resp, err := r.get(ctx, s, first.mark.ifMatch)
+	condition := first.mark.ifMatch
+	if r.pinned {
+		condition = nil
+	}
+	resp, err := r.get(ctx, s, condition)
 	if err != nil {
 		return nil, err
 	}

@@ -1,14 +1,14 @@
 package fetch
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -22,18 +22,21 @@ import (
 type remote struct {
 	place
 
+	log    *zap.Logger
 	url    *url.URL
+	target atomic.Pointer[url.URL] // where url's redirects ended, or nil
 	client *retryablehttp.Client
-	pinned bool        // the digest is known: what ranges were joined will be found out
+	pinned bool        // the digest is known: it tells if the ranges that were joined belong together
+	whole  bool        // ask for the whole file only
 	object *aws.Object // where the file is one of S3, or nil
 }
 
-func newRemote(c *Client, p place, u *url.URL, rt http.RoundTripper, pinned bool) *remote {
-	r := &remote{place: p, url: u, pinned: pinned}
+func newRemote(c *Client, p place, u *url.URL, rt http.RoundTripper, pinned, whole bool) *remote {
+	r := &remote{place: p, log: c.log, url: u, pinned: pinned, whole: whole}
 	check := func(ctx context.Context, resp *http.Response, err error) (bool, error) {
 		again, _ := transport.Transient(ctx, resp, err)
-		if again && p.Mirrors > 1 && resp != nil && resp.Header.Get("Retry-After") != "" {
-			return false, nil // the next mirror may not be busy
+		if again && p.Mirrors > 1 && (timedOut(err) || resp != nil && resp.Header.Get("Retry-After") != "") {
+			return false, nil // the next mirror may answer, or not be busy
 		}
 		if again {
 			c.log.Debug("request will be repeated", zap.String("url", p.URL), zap.Error(r.trouble(resp, err)))
@@ -42,6 +45,11 @@ func newRemote(c *Client, p place, u *url.URL, rt http.RoundTripper, pinned bool
 	}
 	r.client = transport.NewClient(rt, mirrorRetries, check)
 	return r
+}
+
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // trouble is the error that a request's outcome is.
@@ -64,7 +72,17 @@ func (r *remote) answered(resp *http.Response) *Error {
 	if said.Hint != "" {
 		e.Hint, said.Hint = said.Hint, "" // it is printed once
 	}
+	if r.url.Scheme == "http" && resp.StatusCode == http.StatusBadRequest && expectsTLS(resp.Body) {
+		e.Hint = "the server expects https at this port: use https://"
+	}
 	return e
+}
+
+// expectsTLS reports whether the page of a 400 is what nginx, Apache, Go and others say
+// to plain HTTP at a port for TLS.
+func expectsTLS(page io.Reader) bool {
+	text, _ := io.ReadAll(io.LimitReader(page, 4<<10))
+	return bytes.Contains(text, []byte("HTTPS")) || bytes.Contains(text, []byte("SSL-enabled"))
 }
 
 // kindOf returns the kind of an answer with this status, in which said was read.
@@ -91,11 +109,16 @@ type answer struct {
 	size int64 // of the whole file, -1: not known
 	mark mark
 	more bool // body is only the first range; the others can be asked for
+
+	encoding string // Content-Encoding, if that is not identity
 }
 
 // open asks for the first range: the answer tells the size, and whether the server
-// knows ranges at all.
+// knows ranges at all. If it refuses the range, open asks for the whole file.
 func (r *remote) open(ctx context.Context) (*answer, error) {
+	if r.whole {
+		return r.all(ctx)
+	}
 	resp, err := r.get(ctx, span{0, firstRange - 1}, nil)
 	if err != nil {
 		return nil, err
@@ -103,25 +126,28 @@ func (r *remote) open(ctx context.Context) (*answer, error) {
 	mark := markOf(resp)
 	switch resp.StatusCode {
 	case http.StatusOK:
-		return &answer{body: resp.Body, size: resp.ContentLength, mark: mark}, nil
+		return r.answer(resp), nil
 	case http.StatusPartialContent:
 		got, size, err := contentRange(resp.Header.Get("Content-Range"))
 		whole := err == nil && got.to == size-1
 		if err == nil && got.from == 0 && size > 0 && (whole || mark.proves() || r.pinned) {
-			body := limit(resp.Body, got.length())
-			return &answer{body: body, size: size, mark: mark, more: !whole}, nil
+			first := r.answer(resp)
+			first.body, first.size, first.more = limit(resp.Body, got.length()), size, !whole
+			return first, nil
 		}
 	case http.StatusRequestedRangeNotSatisfiable: // an empty file has no first range
 	default:
-		defer resp.Body.Close()
-		return nil, r.answered(resp)
+		if trouble := r.answered(resp); !unranged(trouble) || trouble.Status < http.StatusBadRequest {
+			_ = resp.Body.Close()
+			return nil, trouble
+		}
 	}
 	_ = resp.Body.Close()
-	return r.whole(ctx)
+	return r.all(ctx)
 }
 
-// whole asks for the file without a range.
-func (r *remote) whole(ctx context.Context) (*answer, error) {
+// all asks for the file without a range.
+func (r *remote) all(ctx context.Context) (*answer, error) {
 	resp, err := r.get(ctx, all, nil)
 	if err != nil {
 		return nil, err
@@ -130,12 +156,54 @@ func (r *remote) whole(ctx context.Context) (*answer, error) {
 		defer resp.Body.Close()
 		return nil, r.answered(resp)
 	}
-	return &answer{body: resp.Body, size: resp.ContentLength, mark: markOf(resp)}, nil
+	return r.answer(resp), nil
 }
 
-// get asks for s, under the condition that set (nil: none) adds.
+// answer returns resp as the beginning of a file.
+func (r *remote) answer(resp *http.Response) *answer {
+	encoding := transport.Printable(resp.Header.Get("Content-Encoding"))
+	if encoding == "identity" {
+		encoding = ""
+	}
+	return &answer{body: resp.Body, size: resp.ContentLength, mark: markOf(resp), encoding: encoding}
+}
+
+// get asks for s, under the condition that set (nil: none) adds. It goes straight to
+// where the last redirect led, and to the original URL again if that does not serve: such
+// a place may be signed for a short time only.
 func (r *remote) get(ctx context.Context, s span, set func(http.Header)) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url.String(), nil)
+	if target := r.target.Load(); target != nil {
+		resp, err := r.ask(ctx, target, s, set)
+		switch {
+		case err == nil && served(resp.StatusCode):
+			return resp, nil
+		case err != nil, transport.Busy(resp.StatusCode):
+			r.target.CompareAndSwap(target, nil) // for the next try, which waits
+			return resp, err
+		}
+		_ = resp.Body.Close()
+		r.target.CompareAndSwap(target, nil)
+	}
+	resp, err := r.ask(ctx, r.url, s, set)
+	if err == nil && r.object == nil && served(resp.StatusCode) && resp.Request.Response != nil { // redirected
+		r.target.Store(resp.Request.URL)
+	}
+	return resp, err
+}
+
+// served reports whether status says something about the file, not about the way to it.
+func served(status int) bool {
+	switch status {
+	case http.StatusOK, http.StatusPartialContent, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable:
+		return true
+	default:
+		return false
+	}
+}
+
+// ask sends one request to u.
+func (r *remote) ask(ctx context.Context, u *url.URL, s span, set func(http.Header)) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -151,124 +219,4 @@ func (r *remote) get(ctx context.Context, s span, set func(http.Header)) (*http.
 		return nil, err
 	}
 	return r.client.Do(retryable)
-}
-
-func (r *remote) pump(ctx context.Context, first *answer, f *feed) error {
-	if !first.more {
-		return r.plain(ctx, first, first, f)
-	}
-	err := r.ranges(ctx, first, f)
-	if errors.Is(err, errRangeIgnored) && ctx.Err() == nil {
-		return r.plain(ctx, first, nil, f)
-	}
-	return err
-}
-
-// plain puts what is missing of first's file from one connection after the other,
-// the first of which is cur, or still to be made.
-func (r *remote) plain(ctx context.Context, first, cur *answer, f *feed) error {
-	var (
-		tries patience
-		free  = buffers(plainBuffers)
-		err   error
-	)
-	for {
-		before := f.count.Load()
-		if cur == nil {
-			cur, err = r.resume(ctx, first, f)
-		}
-		if cur != nil {
-			err = f.drain(ctx, cur.body, cur.size, free)
-			_ = cur.body.Close()
-			cur = nil
-			if err == nil {
-				return nil
-			}
-		}
-		if f.count.Load() > before {
-			tries.failures = 0
-		}
-		if err := tries.again(ctx, r.wrap(err)); err != nil {
-			return err
-		}
-	}
-}
-
-// resume asks for what follows the bytes already put.
-func (r *remote) resume(ctx context.Context, first *answer, f *feed) (*answer, error) {
-	at := f.count.Load()
-	want := span{at, -1}
-	if at == 0 || (!first.mark.proves() && !r.pinned) {
-		want = all
-	}
-	resp, err := r.get(ctx, want, first.mark.ifRange)
-	if err != nil {
-		return nil, err
-	}
-	next, err := r.continues(resp, first, f)
-	if err != nil {
-		_ = resp.Body.Close()
-		return nil, err
-	}
-	return next, nil
-}
-
-// continues returns resp as the rest of first's file, if it is that.
-func (r *remote) continues(resp *http.Response, first *answer, f *feed) (*answer, error) {
-	at, size := f.count.Load(), first.size
-	switch resp.StatusCode {
-	case http.StatusPartialContent:
-		got, total, err := r.part(resp, first)
-		if err == nil && got.from != at {
-			err = errWrongRange
-		}
-		if err != nil {
-			return nil, err
-		}
-		return &answer{body: limit(resp.Body, got.length()), size: max(size, total)}, nil
-	case http.StatusOK: // no ranges here, or another file
-		if err := r.rewind(resp.Body, f); err != nil {
-			return nil, err
-		}
-		return &answer{body: resp.Body, size: resp.ContentLength}, nil
-	case http.StatusRequestedRangeNotSatisfiable:
-		if _, total, err := contentRange(resp.Header.Get("Content-Range")); err == nil && total == at && size < 0 {
-			return &answer{body: http.NoBody, size: at}, nil // it broke behind the last byte
-		}
-		return nil, r.fail(Changed, errors.New("it is shorter than it was"))
-	default:
-		return nil, r.answered(resp)
-	}
-}
-
-var errWrongRange = errors.New("the server sent another range than the one asked for")
-
-// part checks that a partial answer belongs to first's file.
-func (r *remote) part(resp *http.Response, first *answer) (got span, size int64, err error) {
-	got, size, err = contentRange(resp.Header.Get("Content-Range"))
-	switch {
-	case err != nil:
-		return got, size, err
-	case first.mark.differs(markOf(resp)):
-		return got, size, r.fail(Changed, errors.New("its ETag or date is another one now"))
-	case first.size >= 0 && size >= 0 && size != first.size:
-		return got, size, r.fail(Changed, fmt.Errorf("it had %d bytes and has %d now", first.size, size))
-	}
-	return got, size, nil
-}
-
-// rewind reads from body what was put already and fails unless it is the same.
-// That also lets a file go on that got a new date, but not new bytes.
-func (r *remote) rewind(body io.Reader, f *feed) error {
-	sum := sha256.New()
-	_, err := io.CopyN(sum, body, f.count.Load())
-	switch {
-	case errors.Is(err, io.EOF):
-		return r.fail(Changed, errors.New("it is shorter than it was"))
-	case err != nil:
-		return err
-	case hex.EncodeToString(sum.Sum(nil)) != f.digest():
-		return r.fail(Changed, errors.New("its beginning is another one now"))
-	}
-	return nil
 }

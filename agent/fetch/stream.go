@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -20,7 +21,9 @@ import (
 type Stream struct {
 	place  place
 	size   int64
+	coding string // Content-Encoding, if any
 	feed   *feed
+	hunger hunger
 	rest   piece // what Read has not handed out yet
 	err    error // why the feed ended; set before it is closed
 	cancel context.CancelCauseFunc
@@ -28,23 +31,24 @@ type Stream struct {
 	done   chan struct{}
 }
 
-// start pumps m's file, of which first is the beginning, into a new stream.
-func (c *Client) start(ctx context.Context, cancel context.CancelCauseFunc, m mirror, first *answer, want string) *Stream {
+// start pumps the chosen file into a new stream.
+func (c *Client) start(ctx context.Context, cancel context.CancelCauseFunc, m choice, want string) *Stream {
 	s := &Stream{
-		place: m.at(), size: first.size, cancel: cancel, done: make(chan struct{}),
+		place: m.at(), size: m.first.size, coding: m.first.encoding, cancel: cancel, done: make(chan struct{}),
 		feed: &feed{out: make(chan piece, arriving), sum: sha256.New()},
 	}
 	go s.watch(ctx, c.log)
+	if m.floor > 0 {
+		go s.keepPace(m.floor)
+	}
 	go func() {
 		defer close(s.feed.out)
 		defer close(s.done) // first, so that who sees the end of out sees this too
 		began := time.Now()
-		s.err = m.pump(ctx, first, s.feed)
+		err := m.pump(ctx, m.first, s.feed)
 		c.transport.CloseIdleConnections() // their buffers are not needed while the bundle is used
-		if s.err == nil {
-			s.err = s.verify(want)
-		}
-		if s.err == io.EOF { //nolint:errorlint // verify's own
+		s.err = s.ended(ctx, err, want, time.Since(began))
+		if s.err == io.EOF { //nolint:errorlint // ended's own
 			c.log.Info("fetched", zap.String("url", s.place.URL), zap.Int64("bytes", s.feed.count.Load()),
 				zap.String("sha256", s.feed.digest()), zap.Duration("duration", time.Since(began)))
 		}
@@ -52,12 +56,45 @@ func (c *Client) start(ctx context.Context, cancel context.CancelCauseFunc, m mi
 	return s
 }
 
-// verify returns io.EOF where the whole file is the one asked for.
-func (s *Stream) verify(want string) error {
-	if got := s.feed.digest(); want != "" && got != want {
-		return s.place.fail(Digest, fmt.Errorf("the sha256 of the whole file is %s, not %s", got, want))
+// ended returns what Read returns after the last byte: io.EOF if the whole file came
+// and is the one asked for. err is pump's.
+func (s *Stream) ended(ctx context.Context, err error, want string, took time.Duration) error {
+	var (
+		slow *slowError
+		e    *Error
+	)
+	switch {
+	case err == nil:
+		return s.verify(want)
+	case errors.As(context.Cause(ctx), &slow):
+		e = s.place.fail(Network, slow)
+		e.lost, e.slow, e.rate = true, true, slow.rate
+		return e
+	case errors.As(err, &e) && e.Kind == Deadline:
+		s.tooLate(e, took)
 	}
-	return io.EOF
+	return err
+}
+
+// verify returns io.EOF if the whole file is the one asked for.
+func (s *Stream) verify(want string) error {
+	got := s.feed.digest()
+	if want == "" || got == want {
+		return io.EOF
+	}
+	err := fmt.Errorf("the sha256 of the whole file is %s, not %s", got, want)
+	if s.coding != "" {
+		err = fmt.Errorf("%w; %s", err, s.Aside())
+	}
+	return s.place.fail(Digest, err)
+}
+
+// Aside returns what else to know if the file turns out to be a wrong one, or nothing.
+func (s *Stream) Aside() string {
+	if s.coding == "" {
+		return ""
+	}
+	return fmt.Sprintf("it came with Content-Encoding %q and is read as it came: turn compression off for bundles at the server", s.coding)
 }
 
 // Read reads the file's next bytes. It returns io.EOF only once the size is the
@@ -66,7 +103,7 @@ func (s *Stream) verify(want string) error {
 func (s *Stream) Read(p []byte) (int, error) {
 	for len(s.rest.data) == 0 {
 		s.rest.release()
-		next, ok := <-s.feed.out
+		next, ok := s.next()
 		switch {
 		case ok:
 			s.rest = next
@@ -79,6 +116,37 @@ func (s *Stream) Read(p []byte) (int, error) {
 	n := copy(p, s.rest.data)
 	s.rest.data = s.rest.data[n:]
 	return n, nil
+}
+
+// next takes the next piece, and counts the time that it has to wait for it.
+func (s *Stream) next() (next piece, ok bool) {
+	select {
+	case next, ok = <-s.feed.out:
+		return next, ok
+	default:
+	}
+	s.hunger.begin()
+	defer s.hunger.end()
+	next, ok = <-s.feed.out
+	return next, ok
+}
+
+// Discard drops what is left, at most limit bytes of it, and returns the error that Read
+// ends with; nil if there is more, or ctx ends. A Read that has not returned yet does no harm.
+func (s *Stream) Discard(ctx context.Context, limit int64) error {
+	for limit > 0 {
+		select {
+		case p, ok := <-s.feed.out:
+			if !ok {
+				return s.err
+			}
+			limit -= int64(len(p.data))
+			p.release()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
 }
 
 // Close ends the stream, wherever it is, and waits for its goroutines. It always
