@@ -24,15 +24,19 @@ type Object struct {
 
 // Object returns the object that raw names: s3://bucket/key or
 // s3://bucket/key?versionId=ID. The key is taken as it stands, as the AWS CLI
-// takes it: nothing in it is percent-decoded, and only "?versionId=" ends it.
+// takes it: nothing in it is percent-decoded, and only "?versionId=" ends it. The ID may
+// be percent-encoded, as startup-packer push prints it.
 func (c *Client) Object(raw string) (*Object, error) {
-	rest, ok := strings.CutPrefix(raw, "s3://")
-	if !ok {
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok || !strings.EqualFold(scheme, "s3") {
 		return nil, errors.New("it does not begin with s3://")
 	}
 	o := &Object{client: c}
 	if at := strings.LastIndex(rest, "?versionId="); at >= 0 {
 		rest, o.version = rest[:at], rest[at+len("?versionId="):]
+		if decoded, err := url.PathUnescape(o.version); err == nil {
+			o.version = decoded
+		}
 	}
 	o.bucket, o.key, _ = strings.Cut(rest, "/")
 	switch {

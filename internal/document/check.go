@@ -1,10 +1,13 @@
 package document
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"startup-bundle/internal/spelling"
 )
@@ -15,11 +18,45 @@ const (
 	envName      = `^[A-Za-z_][A-Za-z0-9_]*$`
 )
 
+// CheckURL returns an error that says what is wrong with an address of a bundle, or
+// nil. It does not quote the address.
+func CheckURL(text string) error {
+	problem, hint := checkURL(text)
+	if problem == "" {
+		return nil
+	}
+	return fmt.Errorf("it %s: %s", problem, hint)
+}
+
 func checkURL(text string) (problem, hint string) {
 	if strings.TrimSpace(text) == "" {
 		return "is empty", `write "url: https://…"`
 	}
-	if strings.ContainsAny(text, " \t\r\n") {
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		return "has a line break or another control character in it", "remove it, or rename the file"
+	}
+	scheme, rest, found := strings.Cut(text, "://")
+	switch strings.ToLower(scheme) {
+	case "s3":
+		bucket, key, _ := strings.Cut(rest, "/")
+		switch {
+		case bucket == "":
+			return "names no host", "write s3://BUCKET/KEY"
+		case strings.Trim(key, "/") == "":
+			return "names a bucket and no object", "write s3://BUCKET/KEY"
+		}
+		return "", "" // the key is what follows, as it stands
+	case "file":
+		path, err := url.PathUnescape(rest)
+		switch {
+		case !strings.HasPrefix(rest, "/") || !found:
+			return "is not an absolute path", "write file:///PATH, with three slashes"
+		case err != nil || strings.ContainsFunc(path, unicode.IsControl):
+			return "has a bad % escape", "write %25 for a % in the path"
+		}
+		return "", ""
+	}
+	if strings.ContainsAny(text, " ") {
 		return "has a space or line break in it", "write %20 for a space"
 	}
 	u, err := url.Parse(text)
@@ -27,17 +64,14 @@ func checkURL(text string) (problem, hint string) {
 		return "is not an address", "look for a bad % escape, port or bracket"
 	}
 	switch u.Scheme {
-	case "https", "http", "s3":
+	case "https", "http":
 		if u.Hostname() == "" {
 			return "names no host", "write " + u.Scheme + "://HOST/PATH"
 		}
-		if strings.Trim(u.Path, "/") == "" && u.Scheme == "s3" {
-			return "names a bucket and no object", "write s3://BUCKET/KEY"
-		}
+	case "s3":
+		return "names no host", "write s3://BUCKET/KEY"
 	case "file":
-		if u.Host != "" || !strings.HasPrefix(u.Path, "/") {
-			return "is not an absolute path", "write file:///PATH, with three slashes"
-		}
+		return "is not an absolute path", "write file:///PATH, with three slashes"
 	case "":
 		return "has no scheme", "start it with https:// (or http:// s3:// file:///)"
 	default:
@@ -69,7 +103,7 @@ func checkKeyFrom(text string) (problem, hint string) {
 	switch {
 	case strings.TrimSpace(rest) == "":
 		return "names nothing after " + service + ":", "add the name, for example ssm:/web/bundle-key"
-	case strings.ContainsAny(rest, " \t\r\n\x00"):
+	case service != "file" && strings.Contains(rest, " "), strings.ContainsFunc(rest, unicode.IsControl):
 		return "has a space or line break in it", "write it on one line"
 	case service == "file" && !strings.HasPrefix(rest, "/"):
 		return "is not an absolute path", "write file:/PATH"

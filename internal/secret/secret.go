@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Redacted is what stands in the place of a secret wherever one is printed.
@@ -58,10 +60,27 @@ func (s String) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // URL returns raw without its userinfo, query and fragment: a presigned URL is
 // a credential, and which of its parameters are secret differs between signers.
-// What does not parse is redacted whole.
+// What does not parse is redacted whole. The key of s3://bucket/key and the path of
+// file:///path come as they stand: they are no URL, and may hold any character.
 func URL(raw string) string {
+	if scheme, rest := plain(raw); scheme != "" {
+		if strings.ContainsFunc(raw, func(r rune) bool { return !unicode.IsPrint(r) }) || !utf8.ValidString(raw) {
+			return Redacted
+		}
+		if scheme == "file" {
+			return raw
+		}
+		object, _, hidden := strings.Cut(raw, "?")
+		if bucket, _, _ := strings.Cut(rest, "/"); strings.Contains(bucket, "@") {
+			return Redacted
+		}
+		if hidden {
+			object += "?" + strings.Trim(Redacted, "[]")
+		}
+		return object
+	}
 	u, err := url.Parse(raw)
-	if err != nil {
+	if err != nil || u.Opaque != "" {
 		return Redacted
 	}
 	hidden := u.User != nil || u.RawQuery != "" || u.Fragment != ""
@@ -73,10 +92,29 @@ func URL(raw string) string {
 	return text
 }
 
+// plain returns raw's scheme in lower case and what follows its "://", if that is s3 or
+// file; else nothing.
+func plain(raw string) (scheme, rest string) {
+	scheme, rest, _ = strings.Cut(raw, "://")
+	scheme = strings.ToLower(scheme)
+	if scheme != "s3" && scheme != "file" {
+		return "", ""
+	}
+	return scheme, rest
+}
+
 // URLSecrets returns what [URL] leaves out: the password, the query, and each
 // value in it that is long enough to be a credential.
 func URLSecrets(raw string) []String {
 	const minValue = 8
+	if scheme, rest := plain(raw); scheme != "" {
+		_, query, _ := strings.Cut(rest, "?")
+		_, version, _ := strings.Cut(query, "=")
+		if scheme == "file" || len(version) < minValue {
+			return nil
+		}
+		return []String{New(query), New(version)}
+	}
 	u, err := url.Parse(raw)
 	if err != nil {
 		return []String{New(raw)}

@@ -3,6 +3,7 @@ package secret_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,12 +48,37 @@ func TestURL(t *testing.T) {
 		"s3://bucket/a%20key?versionId=1":                          "s3://bucket/a%20key?redacted",
 		"https://b.example/%zz?sig=S":                              secret.Redacted,
 		"file:///var/cache/web.bundle":                             "file:///var/cache/web.bundle",
+		"s3://bucket/my 100% file#1":                               "s3://bucket/my 100% file#1",
+		"s3://bucket/a b?versionId=3sL4kqtJ":                       "s3://bucket/a b?redacted",
+		"S3://bucket/a?b":                                          "S3://bucket/a?redacted",
+		"s3://user:pw@bucket/a":                                    secret.Redacted,
+		"s3://bucket/\x1b[31m":                                     secret.Redacted,
+		"s3://bucket/\xff":                                         secret.Redacted,
+		"file:///a folder/100%25?x#y":                              "file:///a folder/100%25?x#y",
+		"mailto:s3cret@b.example":                                  secret.Redacted,
 		"https://b.example/?":                                      "https://b.example/",
 		"https://b.example/\x7f?X-Amz-Signature=0123456789abcdef0": secret.Redacted,
 	}
 	for raw, want := range tests {
 		if got := secret.URL(raw); got != want {
 			t.Errorf("URL(%q) = %q, want %q", raw, got, want)
+		}
+	}
+}
+
+func TestAnObjectsKeyIsNoSecret(t *testing.T) {
+	for raw, want := range map[string][]string{
+		"s3://bucket/100%.bundle":                 nil,
+		"s3://bucket/my file":                     nil,
+		"s3://bucket/my file?versionId=3sL4kqtJ0": {"versionId=3sL4kqtJ0", "3sL4kqtJ0"},
+		"file:///srv/100%?signature=0123456789":   nil,
+	} {
+		var got []string
+		for _, s := range secret.URLSecrets(raw) {
+			got = append(got, s.Reveal())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", raw, got, want)
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"startup-bundle/internal/document"
 )
 
 // How long a presigned URL may be good for. The most is S3's own limit.
@@ -125,9 +126,13 @@ func parseTarget(text, name string) (target, error) {
 	case !slash || key == "":
 		key = name
 	case strings.HasSuffix(key, "/"):
-		key = path.Join(key, name)
+		key += name
 	}
-	return target{bucket, key}, nil
+	to := target{bucket, key}
+	if err := document.CheckURL(to.String()); err != nil {
+		return target{}, fmt.Errorf("%w: the userdata cannot name it: %w", ErrUsage, err)
+	}
+	return to, nil
 }
 
 func (t target) String() string { return "s3://" + t.bucket + "/" + t.key }

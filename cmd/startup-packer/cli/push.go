@@ -3,10 +3,12 @@ package cli
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"startup-bundle/packer"
 	"startup-bundle/packer/push"
 )
 
@@ -67,7 +69,15 @@ func (p *program) printPushed(file string, r *push.Result) {
 	}
 	key := ""
 	if _, err := os.Stat(file + ".key"); err == nil {
-		key = " --key-file " + file + ".key"
+		key = " --key-file " + shellWord(file+".key")
 	}
-	fmt.Fprintf(p.stderr, "next: startup-packer userdata --url '%s'%s --bundle %s -o userdata\n", r.URL, key, file)
+	fmt.Fprintf(p.stderr, "next: startup-packer userdata --url %s%s --bundle %s -o userdata\n", packer.ShellQuote(r.URL), key, shellWord(file))
+}
+
+// shellWord returns text as one word of a shell, in quotes only if it needs them.
+func shellWord(text string) string {
+	if regexp.MustCompile(`^[A-Za-z0-9._/-]+$`).MatchString(text) {
+		return text
+	}
+	return packer.ShellQuote(text)
 }
