@@ -112,7 +112,7 @@ func TestWhatTheOtherSideGetsWrongIsNamed(t *testing.T) {
 	}{
 		"a proxy that wants a password": {url: "https://mirror.example/", proxy: status(407), kind: fetch.Proxy, text: "the proxy proxy.example:3128 answers CONNECT with 407 Proxy Auth"},
 		"a proxy that forbids":          {url: "https://mirror.example/", proxy: status(403), kind: fetch.Proxy, text: "CONNECT with 403 Forbidden"},
-		"a proxy that is no proxy":      {url: "https://mirror.example/", proxy: status(405), kind: fetch.Proxy, text: "CONNECT with 405"},
+		"a proxy that does not proxy":   {url: "https://mirror.example/", proxy: status(405), kind: fetch.Proxy, text: "CONNECT with 405"},
 		"a proxy with a bad gateway":    {url: "https://mirror.example/", proxy: status(502), kind: fetch.Proxy, text: "CONNECT with 502 Bad Gateway"},
 		"a proxy that cannot reach it":  {url: "https://mirror.example/", proxy: status(503), kind: fetch.Deadline, text: "CONNECT with 503"},
 		"a proxy for plain http":        {url: "http://mirror.example/", proxy: status(407), kind: fetch.Denied, text: "407"},
@@ -120,7 +120,7 @@ func TestWhatTheOtherSideGetsWrongIsNamed(t *testing.T) {
 		"https at a plain URL, nginx":   {handler: page("<title>400 The plain HTTP request was sent to HTTPS port</title>"), kind: fetch.Refused, text: "expects https"},
 		"https at a plain URL, Go":      {handler: page("Client sent an HTTP request to an HTTPS server.\n"), kind: fetch.Refused, text: "expects https"},
 		"https at a plain URL, Apache":  {handler: page("You're speaking plain HTTP to an SSL-enabled server port."), kind: fetch.Refused, text: "expects https"},
-		"a Location that is no URL":     {handler: location(302, "https://[bad?secret=s3cret"), kind: fetch.Redirect, text: "its Location is not a URL"},
+		"a Location that is not a URL":  {handler: location(302, "https://[bad?secret=s3cret"), kind: fetch.Redirect, text: "its Location is not a URL"},
 		"a Location with a bad escape":  {handler: location(301, "/%zz?secret=s3cret"), kind: fetch.Redirect, text: "its Location is not a URL"},
 		"a Location with a bad port":    {handler: location(307, "http://a:b:c/?secret=s3cret"), kind: fetch.Redirect, text: "its Location is not a URL"},
 		"a Location without a host":     {handler: location(303, "http:///b?secret=s3cret"), kind: fetch.Redirect, text: "names no host"},
