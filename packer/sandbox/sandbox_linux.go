@@ -58,7 +58,7 @@ func Run(ctx context.Context, o Options) (Outcome, error) {
 	}
 	cause := errors.New("no kind of sandbox is allowed")
 	for i, kind := range kinds {
-		s, err := o.start(kind)
+		s, err := o.begin(kind)
 		if err != nil {
 			if i == 0 {
 				cause = err
@@ -81,12 +81,22 @@ type running struct {
 	decoder *json.Decoder
 }
 
-func (o Options) start(kind Kind) (*running, error) {
+// begin starts a sandbox. A copy gets a second try: a folder or a mount that another
+// program removes at this moment must not cost it.
+func (o Options) begin(kind Kind) (*running, error) {
 	if o.refuse != nil {
 		if err := o.refuse(kind); err != nil {
 			return nil, err
 		}
 	}
+	s, err := o.start(kind)
+	if err != nil && kind == Copy {
+		s, err = o.start(kind)
+	}
+	return s, err
+}
+
+func (o Options) start(kind Kind) (*running, error) {
 	theirControl, control, err := os.Pipe()
 	if err != nil {
 		return nil, err
