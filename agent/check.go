@@ -117,7 +117,7 @@ func (a *Agent) Check(ctx context.Context, only string, tell func(Checked)) (Cod
 	}
 	a.run, a.who.InstanceID = run, run.InstanceID
 	if err := a.loadEnv(); err != nil {
-		return CodeRecord, err
+		return codeOf(ctx, err), err
 	}
 	code := CodeDone
 	for _, m := range a.have.Manifest.Modules {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"startup-bundle/internal/document"
 )
 
 // saveEnv keeps the document's env for startup-agent check, which has no
@@ -23,16 +25,34 @@ func (a *Agent) saveEnv() error {
 	return nil
 }
 
+// loadEnv reads what saveEnv kept, perhaps by an agent or for an image that took
+// what this one refuses.
 func (a *Agent) loadEnv() error {
 	text, err := os.ReadFile(a.Paths.Env())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	var env map[string]string
 	if err == nil {
-		err = json.Unmarshal(text, &a.env)
+		err = json.Unmarshal(text, &env)
 	}
 	if err != nil {
-		return fmt.Errorf("read env: %w", err)
+		return fail(CodeRecord, "read env: %w", err)
 	}
+	if err := a.allowEnv(env); err != nil {
+		return fail(CodeUserdata, "%s is from an earlier run: %w", a.Paths.Env(), err)
+	}
+	a.env = env
 	return nil
+}
+
+// allowEnv refuses names that would let the userdata run something besides the
+// bundle. An image that runs only signed bundles refuses every name: no list of
+// such names is complete, and env is not signed.
+func (a *Agent) allowEnv(env map[string]string) error {
+	if a.enforced && len(env) > 0 {
+		return fmt.Errorf("this image runs only signed bundles (%s), and env is not signed; "+
+			"remove env from the userdata, and make its values options of the bundle's modules", a.Paths.VerifyKeys())
+	}
+	return document.CheckEnv(env)
 }

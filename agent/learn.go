@@ -53,6 +53,9 @@ func (a *Agent) learn(ctx context.Context) error {
 		case u.Kind != userdata.Document:
 			return a.idle(log, u)
 		}
+		if err := a.allowEnv(u.Document.Env); err != nil {
+			return fail(CodeUserdata, "read userdata: env: %w", err)
+		}
 		a.doc = u.Document
 		a.Journal.Add(a.doc.Key)
 		for _, url := range a.doc.URLs {

@@ -30,6 +30,9 @@ var recipe string
 // bash, curl, openssl and tar that runs a bundle of FormatOpenSSL. It holds the
 // passphrase.
 func Script(d document.Document) ([]byte, error) {
+	if _, err := d.Marshal(); err != nil { // what no document can say, no script does either
+		return nil, err
+	}
 	switch {
 	case !d.Key.IsSet():
 		return nil, errors.New("the script needs the passphrase: give --key-file")

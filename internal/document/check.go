@@ -111,18 +111,6 @@ func checkKeyFrom(text string) (problem, hint string) {
 	return "", ""
 }
 
-// checkEnvName takes the lower-case names too: http_proxy is one.
-func checkEnvName(name string) (problem, hint string) {
-	if !matches(envName, name) {
-		return "has a name that no variable can have", "use letters, digits and _, and no digit first"
-	}
-	if strings.HasPrefix(name, "STARTUP_") || strings.HasPrefix(name, "OPT_") ||
-		slices.Contains([]string{"PATH", "HOME", "PWD"}, name) {
-		return "has a name that the agent sets itself", "rename it: STARTUP_…, OPT_…, PATH, HOME and PWD are taken"
-	}
-	return "", ""
-}
-
 // nearest returns the known field that name was meant to be, or "".
 func nearest(name string) string {
 	name = strings.ReplaceAll(strings.ToLower(name), "-", "_")

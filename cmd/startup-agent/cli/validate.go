@@ -64,7 +64,7 @@ nothing. The exit code is 10 where the agent could not use it.`,
 			}
 			v := validate(raw)
 			if paths, err := p.paths(); err == nil {
-				v.Warnings = append(v.Warnings, enforcement(paths, v.Kind)...)
+				v.Warnings = append(v.Warnings, enforcement(paths, v)...)
 			}
 			if len(v.Errors) > 0 {
 				p.code = agent.CodeUserdata
@@ -147,15 +147,17 @@ func show(d *document.Document) *shown {
 }
 
 // enforcement says what this image demands of a bundle's signature.
-func enforcement(paths agent.Paths, kind string) []string {
+func enforcement(paths agent.Paths, v validation) []string {
 	keys, enforced, err := agent.LoadVerifyKeys(paths)
 	switch {
 	case err != nil:
 		return []string{err.Error()}
-	case !enforced || (kind != string(userdata.Document) && kind != string(userdata.Script)):
+	case !enforced || (v.Kind != string(userdata.Document) && v.Kind != string(userdata.Script)):
 		return nil
-	case kind == string(userdata.Script):
+	case v.Kind == string(userdata.Script):
 		return []string{"this image refuses scripts: it runs only signed bundles, see " + paths.VerifyKeys()}
+	case len(v.Document.Env) > 0:
+		return []string{"this image refuses env, which is not signed: it runs only signed bundles, see " + paths.VerifyKeys()}
 	}
 	return []string{"this image runs only bundles signed by " + strings.Join(keys.IDs(), " or ") + ", see " + paths.VerifyKeys()}
 }
@@ -165,6 +167,9 @@ func advice(d *document.Document) []string {
 	var list []string
 	for _, u := range d.Unvouched() {
 		list = append(list, "from "+secret.URL(u)+" "+document.UnvouchedAdvice)
+	}
+	if len(d.Env) > 0 {
+		list = append(list, "an image that runs only signed bundles refuses env: whether the instance's image does is not known here")
 	}
 	if d.Key.IsSet() {
 		list = append(list, "the key is in the userdata, where every process on the instance can read it: key_from keeps it out")

@@ -22,7 +22,7 @@ func (p *program) userdataCommand() *cobra.Command {
 	var d document.Document
 	var bundleFile, out, onFailure, run string
 	var script, multipart bool
-	var partFlags []string
+	var partFlags, envFlags []string
 	c := &cobra.Command{
 		Use:   "userdata --url URL",
 		Short: "Write the userdata to launch an instance with",
@@ -37,6 +37,9 @@ needs bash, curl, openssl and tar there, and a bundle of --format openssl.`,
 	key := keyFlag(c, "put the key in this `FILE` into the userdata")
 	c.RunE = func(*cobra.Command, []string) (err error) {
 		if d.Key, err = key(); err != nil {
+			return err
+		}
+		if d.Env, err = environment(envFlags); err != nil {
 			return err
 		}
 		if bundleFile != "" {
@@ -79,7 +82,7 @@ needs bash, curl, openssl and tar there, and a bundle of --format openssl.`,
 	f.StringVar(&run, "run", "", "once (default) or every-boot")
 	f.DurationVar(&d.Timeout, "timeout", 0, "of the whole run (default 1h)")
 	f.IntVar(&d.OpenSSLIterations, "openssl-iterations", 0, "of a bundle made with openssl enc -pbkdf2 -iter `N`")
-	f.StringToStringVar(&d.Env, "env", nil, "set `NAME=VALUE` for every module")
+	f.StringArrayVar(&envFlags, "env", nil, "set `NAME=VALUE` for every module, where VALUE is all that follows the first =; repeat it for more")
 	f.BoolVar(&script, "script", false, "write a shell script, for images without the agent")
 	f.BoolVar(&multipart, "mime", false, "write MIME multipart, whose other parts cloud-init takes")
 	f.StringArrayVar(&partFlags, "part", nil, "add this `FILE:TYPE` to the multipart: TYPE such as text/cloud-config, text/x-shellscript")
