@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"startup-bundle/agent/fetch"
+	"startup-bundle/agent/key"
 	"startup-bundle/agent/record"
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/module"
@@ -20,15 +21,18 @@ import (
 
 // bundle fetches, verifies, decrypts and unpacks the bundle, in one pipeline.
 // Afterwards have is set; or nothing of the bundle is on the disk.
-func (a *Agent) bundle(ctx context.Context, key secret.String) error {
+func (a *Agent) bundle(ctx context.Context, found secret.String) error {
 	return a.phase(PhaseBundle, func(log *zap.Logger) error {
 		defer boundMemory()()
 		var before error
 		for request := (fetch.Request{URLs: a.doc.URLs, SHA256: a.doc.SHA256}); ; {
-			err := a.fetchAndUnpack(ctx, log, request, key)
+			err := a.fetchAndUnpack(ctx, log, request, found)
 			next, ok := request.Next(err)
 			if err != nil && ctx.Err() != nil && before != nil {
 				err = fmt.Errorf("%w; before that: %w", err, before)
+			}
+			if doubt := key.Doubt(found); doubt != "" && errors.Is(err, bundle.ErrKey) {
+				err = fmt.Errorf("%w; %s", err, doubt)
 			}
 			if err == nil || !ok || ctx.Err() != nil {
 				return a.cutShort(ctx, err)
@@ -81,7 +85,7 @@ func (a *Agent) suspect(ctx context.Context, stream *fetch.Stream, err error) er
 	}
 }
 
-func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fetch.Request, key secret.String) error {
+func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fetch.Request, found secret.String) error {
 	began := time.Now()
 	stream, err := a.Fetch.Open(ctx, request)
 	if err != nil {
@@ -89,7 +93,7 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fet
 	}
 	defer stream.Close()
 	url := secret.URL(stream.URL())
-	reader, err := bundle.Open(stream, bundle.Key{Secret: key, Iterations: a.doc.OpenSSLIterations})
+	reader, err := bundle.Open(stream, bundle.Key{Secret: found, Iterations: a.doc.OpenSSLIterations})
 	if err != nil {
 		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, a.suspect(ctx, stream, err))
 	}

@@ -5,6 +5,7 @@ package key
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -50,8 +51,9 @@ var (
 	errNoAWS   = errors.New("there is no instance role here to ask AWS with; use key, or key_from with a file")
 )
 
-// Resolve returns the key that s names, without the newline at its end. Where s
-// names none it returns no secret and no error. Throttling and outages are waited
+// Resolve returns the key that s names. If that is kept elsewhere, it may be
+// written as a key file may be: see [secret.ParseFile]. Where s names none it
+// returns no secret and no error. Throttling and outages are waited
 // out until ctx's deadline. No error holds the key, nor the ciphertext.
 func Resolve(ctx context.Context, s Source, d Deps) (secret.String, error) {
 	switch {
@@ -64,14 +66,25 @@ func Resolve(ctx context.Context, s Source, d Deps) (secret.String, error) {
 	if err != nil {
 		return secret.String{}, fmt.Errorf("get the key: %w", err)
 	}
-	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
-	switch {
-	case text == "":
-		return secret.String{}, errors.New("get the key: what key_from names is empty; put the key there, on one line")
-	case strings.ContainsAny(text, "\r\n\x00"):
-		return secret.String{}, errors.New("get the key: what key_from names is more than one line of text; keep only the key")
+	found, err := secret.ParseFile([]byte(text))
+	if err != nil {
+		return secret.String{}, fmt.Errorf("get the key: what key_from names cannot be used: %w", err)
 	}
-	return secret.New(text), nil
+	if strings.Contains(text, "\r") {
+		d.Logger.Info("the key's line ends with a carriage return, which is left off",
+			zap.String("hint", "openssl enc -pass file: counts it as part of the passphrase: if the bundle was made so, make it again with a key file that has none"))
+	}
+	return found, nil
+}
+
+// Doubt says what may be wrong with a key that opens nothing, though it was found;
+// mostly nothing. It shows nothing of the key.
+func Doubt(found secret.String) string {
+	var object map[string]json.RawMessage
+	if json.Unmarshal([]byte(found.Reveal()), &object) != nil || object == nil {
+		return ""
+	}
+	return "the key is a JSON object, as the console of Secrets Manager makes, and the whole text was taken as the key: store the key alone, as plain text"
 }
 
 // from returns what is kept where ref says.

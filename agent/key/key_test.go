@@ -156,7 +156,7 @@ func TestAKeyFile(t *testing.T) {
 	}{
 		"for root only":      {hidden + "\n", 0o600, hidden, false},
 		"without a newline":  {hidden, 0o400, hidden, false},
-		"made on Windows":    {hidden + "\r\n", 0o600, hidden, false},
+		"made on Windows":    {hidden + "\r\n", 0o600, hidden, true},
 		"open to a group":    {hidden + "\n", 0o640, hidden, true},
 		"open to all":        {hidden + "\n", 0o644, hidden, true},
 		"with spaces around": {" a b \n", 0o600, " a b ", false},

@@ -3,6 +3,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -86,7 +87,7 @@ func roots(caFile string) (*x509.CertPool, error) {
 	if err != nil { // an image without any roots: the file's are all there is
 		pool = x509.NewCertPool()
 	}
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM(bytes.TrimPrefix(pem, []byte("\ufeff"))) { // a mark would hide the first
 		return nil, fmt.Errorf("read CA file %s: no PEM certificate in it", caFile)
 	}
 	return pool, nil

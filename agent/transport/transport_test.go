@@ -3,6 +3,7 @@ package transport_test
 import (
 	"context"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
 	"net"
@@ -80,6 +81,22 @@ func TestACAFileMustBeOne(t *testing.T) {
 	for path, want := range map[string]string{dir: "regular", text: "no PEM", filepath.Join(dir, "none"): "no such file"} {
 		if _, err := transport.New(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// A byte order mark before the first certificate must not hide it.
+func TestACAFileMayBeginWithAByteOrderMark(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	for name, form := range map[string]string{"plain": string(text), "mark": "\ufeff" + string(text), "CRLF": strings.ReplaceAll("\ufeff"+string(text), "\n", "\r\n")} {
+		path := filepath.Join(t.TempDir(), "ca.pem")
+		if err := os.WriteFile(path, []byte(form), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := transport.New(path); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

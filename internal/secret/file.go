@@ -35,24 +35,29 @@ func ReadFile(path string) (String, error) {
 	return key, nil
 }
 
-// ParseFile is ReadFile for what the file holds.
+// ParseFile is ReadFile for what the file holds. A byte order mark, and the line
+// ends of Windows, are not part of the key.
 func ParseFile(text []byte) (String, error) {
-	if len(text) > maxFile {
+	const identity = "AGE-SECRET-KEY-"
+	switch {
+	case len(text) > maxFile:
 		return String{}, fmt.Errorf("it is larger than %d bytes: it should hold one line", maxFile)
+	case bytes.HasPrefix(text, []byte("\xff\xfe")), bytes.HasPrefix(text, []byte("\xfe\xff")), bytes.IndexByte(text, 0) >= 0:
+		return String{}, errors.New("it is not plain text: save it as UTF-8; Windows tools write UTF-16 unless told otherwise")
 	}
-	lines := strings.Split(strings.TrimRight(string(bytes.TrimPrefix(text, []byte("\ufeff"))), "\r\n"), "\n")
+	plain := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(string(text), "\ufeff"))
+	lines := strings.Split(strings.TrimRight(plain, "\n"), "\n")
 	bare := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.HasPrefix(line, "#") })
-	if len(bare) == 1 && strings.HasPrefix(bare[0], "AGE-SECRET-KEY-") {
-		lines = bare
+	if len(bare) == 1 && strings.HasPrefix(strings.TrimSpace(bare[0]), identity) {
+		lines = []string{strings.TrimSpace(bare[0])}
 	}
-	switch line := strings.TrimSuffix(lines[0], "\r"); {
+	switch {
 	case len(lines) > 1:
 		return String{}, errors.New("it holds more than one line: a passphrase or an age identity stands alone")
-	case strings.TrimSpace(line) == "":
+	case strings.TrimSpace(lines[0]) == "":
 		return String{}, errors.New("it is empty")
-	default:
-		return New(line), nil
 	}
+	return New(lines[0]), nil
 }
 
 func syncFolder(dir string) error {

@@ -21,14 +21,15 @@ const MaxKeys = 64 << 10
 const untrusted = "untrusted comment:"
 
 // ParseKeys reads public keys, one per line. Empty lines, lines that begin with
-// #, and minisign's comment lines are passed over. No key at all is an error.
+// #, and minisign's comment lines are passed over, as is a byte order mark. No key
+// at all is an error.
 func ParseKeys(text []byte) (Keys, error) {
 	if len(text) > MaxKeys {
 		return nil, fmt.Errorf("it is larger than %d bytes", MaxKeys)
 	}
 	var keys Keys
 	n := 0
-	for line := range strings.SplitSeq(string(text), "\n") {
+	for line := range strings.SplitSeq(strings.TrimPrefix(string(text), "\ufeff"), "\n") {
 		n++
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, untrusted) {

@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -68,6 +69,7 @@ func ReadSecretKey(path string, password func() (secret.String, error)) (SecretK
 	if err != nil {
 		return SecretKey{}, fmt.Errorf("read signing key: %w", err)
 	}
+	text = bytes.ReplaceAll(bytes.TrimPrefix(text, []byte("\ufeff")), []byte("\r\n"), []byte("\n"))
 	var s SecretKey
 	if !minisign.IsEncrypted(text) {
 		if s.key.UnmarshalText(text) != nil {
