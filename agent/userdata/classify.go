@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -15,8 +17,7 @@ const firstLineHint = `make ` + document.Magic + ` the first line, exactly so, a
 // classify tells the kind by the first line, and reads what is ours.
 func (p *parser) classify() error {
 	text, moved := p.start()
-	line, _, _ := bytes.Cut(text, []byte("\n"))
-	first := strings.TrimRight(string(line), blank)
+	first := firstLine(text)
 	switch {
 	case first == "":
 		p.out.Kind = None
@@ -26,6 +27,13 @@ func (p *parser) classify() error {
 			"the userdata is a bundle, not a document that names one",
 			"put the bundle at a URL, and make the userdata with startup-packer userdata --url URL",
 		}
+	case isGzipAsText(text):
+		return &Error{"the userdata is gzip that a tool has read as text", "pass it as binary, or in base64, or uncompressed"}
+	case isHTML(text):
+		return &Error{
+			"the userdata is a web page",
+			"see what answers in the place of instance metadata, or of the server that the file was taken from",
+		}
 	case isMIME(text):
 		return p.multipart(text)
 	case strings.HasPrefix(first, "#!") && !document.NearMagic(first):
@@ -34,8 +42,10 @@ func (p *parser) classify() error {
 	case first == document.Magic:
 		p.warnAboutText(moved)
 		return p.document(p.text)
-	case document.NearMagic(first):
-		return &Error{"the first line is almost " + document.Magic, firstLineHint}
+	case foreignByFirstLine(first) == "" && !isIgnition(text):
+		if err := mangled(p.text); err != nil {
+			return err
+		}
 	}
 	if name := foreignByFirstLine(first); name != "" {
 		if hasMagicLine(text) {
@@ -81,32 +91,72 @@ func hasMagicLine(text []byte) bool {
 	return false
 }
 
-// looksLikeDocument reports whether the first thing that is not a comment is
-// one of the fields a document starts with, as YAML or as JSON.
+// looksLikeDocument reports whether text has the fields of a document, as YAML or
+// as JSON: url, and before all others a field that documents start with. One that
+// other programs' files may start with too needs a key beside it.
 func looksLikeDocument(text []byte) bool {
 	if bytes.HasPrefix(text, []byte("{")) {
-		var object map[string]json.RawMessage
-		if json.Unmarshal(text, &object) != nil {
-			return false
-		}
-		return object["url"] != nil && object["ignition"] == nil
+		return looksLikeObject(text)
 	}
-	if !bytes.HasPrefix(text, []byte("url:")) && !bytes.Contains(text, []byte("\nurl:")) {
+	names := topNames(text)
+	if len(names) == 0 || !slices.Contains(names, "url") {
 		return false
 	}
-	for line := range bytes.Lines(text) {
-		line = bytes.Trim(line, blank)
-		if len(line) == 0 || line[0] == '#' || string(line) == "---" {
-			continue
-		}
-		for _, field := range []string{"url", "key", "key_from", "sha256", "on_failure"} {
-			if bytes.HasPrefix(line, []byte(field+":")) {
-				return true
-			}
-		}
-		return false
+	switch names[0] {
+	case "url", "key", "key_from", "sha256", "on_failure":
+		return true
+	case "env", "run", "timeout", "openssl_iterations":
+		return slices.Contains(names, "key") || slices.Contains(names, "key_from") || slices.Contains(names, "sha256")
 	}
 	return false
+}
+
+// topNames returns what stands before the colon of each line that is not below
+// another, comments left out. The first line may have lost its indentation.
+func topNames(text []byte) (names []string) {
+	type row struct {
+		depth int
+		name  string
+	}
+	var rows []row
+	for line := range bytes.Lines(text) {
+		field := bytes.TrimLeft(line, " ")
+		if name, _, _ := bytes.Cut(bytes.TrimRight(field, blank), []byte(":")); len(name) > 0 && name[0] != '#' && name[0] != '-' {
+			rows = append(rows, row{len(line) - len(field), string(name)})
+		}
+	}
+	top := 0
+	if len(rows) > 1 {
+		top = slices.MinFunc(rows[1:], func(a, b row) int { return a.depth - b.depth }).depth
+	}
+	for i, r := range rows {
+		if i == 0 || r.depth == top {
+			names = append(names, r.name)
+		}
+	}
+	return names
+}
+
+// looksLikeObject is looksLikeDocument for JSON, and for what YAML writes like it.
+func looksLikeObject(text []byte) bool {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(text, &object) == nil {
+		return object["url"] != nil && object["ignition"] == nil
+	}
+	field := func(name string) bool {
+		return regexp.MustCompile(`[{,\s]["']?` + name + `["']?\s*:`).Match(text)
+	}
+	return !field("ignition") && field("url") && (field("key") || field("key_from"))
+}
+
+func isIgnition(text []byte) bool {
+	var object map[string]json.RawMessage
+	return json.Unmarshal(text, &object) == nil && object["ignition"] != nil
+}
+
+func isJSONObject(text []byte) bool {
+	var object map[string]json.RawMessage
+	return json.Unmarshal(text, &object) == nil && object != nil
 }
 
 // isBundle knows the two forms of a bundle by their first bytes.
@@ -151,11 +201,10 @@ func foreignByFirstLine(line string) string {
 }
 
 func foreignByContent(text []byte) string {
-	var object map[string]json.RawMessage
 	switch {
-	case json.Unmarshal(text, &object) == nil && object["ignition"] != nil:
+	case isIgnition(text):
 		return "Ignition configuration"
-	case object != nil:
+	case isJSONObject(text):
 		return "JSON"
 	case bytes.Contains(text, []byte("\n[settings")):
 		return "settings of Bottlerocket"

@@ -159,6 +159,9 @@ func (f *parts) leaf(mediaType string, text []byte) error {
 		return &Error{"a MIME part has almost the content type " + document.MIMEType, "write it exactly so"}
 	case startsWithMagic(text):
 		f.documents, f.mistyped = append(f.documents, text), true
+	case mediaType == "text/plain" && foreignByFirstLine(firstLine(text)) == "":
+		f.others++
+		return mangled(text)
 	default:
 		f.others++
 	}

@@ -184,7 +184,13 @@ func encodedSamples() []sample {
 		{"gzip and more", gzipped(document) + document, "error: " + errGzip, nil},
 		{"gzip twice", gzipped(gzipped(document)), "error: the userdata is compressed twice; gzip it once; some tools do it themselves", nil},
 		{"base64 three times", encoded(encoded(encoded(document))), "error: the userdata is base64 three times over; give your tool the plain text; most encode it themselves", nil},
-		{"base64 cut off", encoded(document)[:41], "foreign: something unknown", []string{warnUnknown}},
+		{"base64 cut off", encoded(document)[:41], "error: the userdata is a start-up document, but it is base64 that is cut off, damaged or has something around it; give your tool the plain text, as a file if it can", nil},
+		{"gzip of several members", gzipped(document[:20]) + gzipped(document[20:40]) + gzipped(document[40:]), "document", nil},
+		{"gzip of several members with NUL after them", gzipped(document[:20]) + gzipped(document[20:]) + "\x00\n", "document", nil},
+		{"gzip of empty members", gzipped("") + gzipped(document) + gzipped(""), "document", nil},
+		{"base64 of gzip of several members", encoded(gzipped(document[:20]) + gzipped(document[20:])), "document", nil},
+		{"gzip of members of more than 1 MiB", strings.Repeat(gzipped(strings.Repeat("#", 1<<19)), 3), "error: the userdata is more than 1 MiB once unpacked; move files and scripts into the bundle", nil},
+		{"gzip of a member and half of one", gzipped(document) + gzipped(document)[:30], "error: " + errGzip, nil},
 	}
 }
 

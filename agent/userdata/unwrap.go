@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"io"
-	"unicode/utf16"
 )
 
 const (
@@ -48,34 +47,56 @@ func (p *parser) unwrap() error {
 	return nil
 }
 
+// isGzipAsText knows gzip that a tool has read as text: its second byte, 0x8b, is
+// no UTF-8.
+func isGzipAsText(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("\x1f\ufffd\x08")) || bytes.HasPrefix(text, []byte("\x1f\u008b\x08"))
+}
+
 func isGzip(text []byte) bool { return bytes.HasPrefix(text, []byte{0x1f, 0x8b}) }
 
+// gunzip decompresses every member of a file (RFC 1952, section 2.2), as bundles
+// and cloud-init do. Blanks and NULs may follow the last.
 func gunzip(text []byte) ([]byte, error) {
 	damaged := &Error{"the gzip'd userdata is damaged", "was it cut off, or read as text by a tool? make it again, or pass it uncompressed"}
 	source := bytes.NewReader(text)
-	z, err := gzip.NewReader(source)
-	if err != nil {
-		return nil, damaged
+	var out []byte
+	for z := new(gzip.Reader); ; {
+		if z.Reset(source) != nil {
+			return nil, damaged
+		}
+		z.Multistream(false)
+		member, err := io.ReadAll(io.LimitReader(z, int64(MaxUnpacked+1-len(out))))
+		if err != nil {
+			return nil, damaged
+		}
+		if out = append(out, member...); len(out) > MaxUnpacked {
+			return nil, &Error{"the userdata is more than 1 MiB once unpacked", "move files and scripts into the bundle"}
+		}
+		if rest := text[len(text)-source.Len():]; len(bytes.Trim(rest, blank)) == 0 {
+			return out, nil
+		}
 	}
-	z.Multistream(false)
-	out, err := io.ReadAll(io.LimitReader(z, MaxUnpacked+1))
-	if err != nil {
-		return nil, damaged
-	}
-	if len(out) > MaxUnpacked {
-		return nil, &Error{"the userdata is more than 1 MiB once unpacked", "move files and scripts into the bundle"}
-	}
-	rest := text[len(text)-source.Len():]
-	if len(bytes.Trim(rest, blank)) > 0 {
-		return nil, damaged
-	}
-	return out, nil
 }
 
 // unbase64 returns what text encodes, if it is base64 and of something that
 // userdata can begin with: a plain word is valid base64 too.
 func unbase64(text []byte) ([]byte, bool) {
-	compact := bytes.Map(func(r rune) rune {
+	compact := bytes.TrimRight(base64Letters(text), "=")
+	if len(compact) < 4 {
+		return nil, false
+	}
+	out := make([]byte, base64.RawStdEncoding.DecodedLen(len(compact)))
+	n, err := base64.RawStdEncoding.Decode(out, compact)
+	if err != nil || !plausible(out[:n]) {
+		return nil, false
+	}
+	return out[:n], true
+}
+
+// base64Letters returns text without blanks, in the usual alphabet.
+func base64Letters(text []byte) []byte {
+	return bytes.Map(func(r rune) rune {
 		switch r {
 		case ' ', '\t', '\r', '\n':
 			return -1
@@ -86,16 +107,6 @@ func unbase64(text []byte) ([]byte, bool) {
 		}
 		return r
 	}, bytes.Trim(stripBOM(text), blank))
-	compact = bytes.TrimRight(compact, "=")
-	if len(compact) < 4 {
-		return nil, false
-	}
-	out := make([]byte, base64.RawStdEncoding.DecodedLen(len(compact)))
-	n, err := base64.RawStdEncoding.Decode(out, compact)
-	if err != nil || !plausible(out[:n]) {
-		return nil, false
-	}
-	return out[:n], true
 }
 
 // plausible reports whether text can be userdata: gzip, base64 again, or text
@@ -159,9 +170,5 @@ func fromUTF16(text []byte) ([]byte, bool) {
 	default:
 		return nil, false
 	}
-	units := make([]uint16, 0, len(text)/2)
-	for text = text[2:]; len(text) >= 2; text = text[2:] {
-		units = append(units, order.Uint16(text))
-	}
-	return []byte(string(utf16.Decode(units))), true
+	return decodeUTF16(text[2:], order), true
 }
