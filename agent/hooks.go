@@ -98,7 +98,8 @@ func (a *Agent) runHook(ctx context.Context, path string, env map[string]string)
 		log.Warn("hooks' log not bounded", zap.Error(err))
 	}
 	result, err := runner.Runner{
-		Line: func(line string) { log.Info(journal.MessageOutput, zap.String(journal.KeyLine, line)) },
+		Line:    func(line string) { log.Info(journal.MessageOutput, zap.String(journal.KeyLine, line)) },
+		Secrets: a.Journal.Redactor,
 	}.Run(ctx, runner.Script{Path: path, Dir: a.Paths.State(), Env: environ(env), Log: a.Paths.HookLog(), Timeout: hookTimeout})
 	switch {
 	case err != nil:

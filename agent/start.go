@@ -38,8 +38,9 @@ func (a *Agent) script(ctx context.Context, m bundle.Module, rec *record.Module,
 	}
 	s.Dir, s.Env, s.Log = a.have.ModuleDir(m), env, a.Paths.ModuleLog(m.Name)
 	result, err := runner.Runner{
-		Line:   func(line string) { log.Info(journal.MessageOutput, zap.String(journal.KeyLine, line)) },
-		Silent: func(d time.Duration) { log.Info(journal.MessageSilent, zap.Duration("duration", d)) },
+		Line:    func(line string) { log.Info(journal.MessageOutput, zap.String(journal.KeyLine, line)) },
+		Silent:  func(d time.Duration) { log.Info(journal.MessageSilent, zap.Duration("duration", d)) },
+		Secrets: a.Journal.Redactor,
 	}.Run(ctx, s)
 	if err != nil {
 		return result, fail(CodeRecord, "run module %s: %w", m.Name, err)

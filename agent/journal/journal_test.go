@@ -47,7 +47,7 @@ func TestRedactionLeavesJSONAndNoSecret(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			j, path, terminal := open(t, "")
 			j.Add(secret.New(s))
-			j.With(zap.String("with", "with "+s)).Info("output", zap.String("line", "\n"+s+"\t"+s), zap.Int("n", 9123459),
+			j.With(zap.String("with", "with "+s)).Info("output", zap.String("line", "\n"+s+"\t"+s), zap.Int("n", 9876),
 				zap.Error(fmt.Errorf("wrapped: %q: %w", s, errors.New(s))), zap.Any("any", map[string]string{"k": s}), zap.Strings("list", []string{s}))
 			text, err := os.ReadFile(path)
 			if err != nil {

@@ -53,3 +53,25 @@ func (s Scrubber) Bytes(text []byte) []byte {
 	}
 	return text
 }
+
+// around is how far from a cut a text with the form of a secret is looked for.
+const around = 8 << 10
+
+// spans returns where near an offset text looks like a secret. The span of one that
+// text ends with goes beyond that.
+func (s Scrubber) spans(text []byte, at int) (found []span) {
+	from := max(0, at-around)
+	window := text[from:min(len(text), at+around)]
+	for _, p := range s.patterns {
+		if bytes.Contains(window, []byte(p.hint)) {
+			for _, m := range p.form.FindAllIndex(window, -1) {
+				s := span{from + m[0], from + m[1]}
+				if s.to == len(text) {
+					s.to++ // it may go on
+				}
+				found = append(found, s)
+			}
+		}
+	}
+	return found
+}

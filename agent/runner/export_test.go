@@ -12,5 +12,5 @@ func Tail(path string, n int) ([]string, error) {
 		return nil, err
 	}
 	end, err := size(file)
-	return tail(file, 0, end, n), errors.Join(err, file.Close())
+	return tail(file, 0, end, n, Clean), errors.Join(err, file.Close())
 }

@@ -25,7 +25,10 @@ const (
 	// output; keepLines is what it then takes up again.
 	maxLag    = 1 << 20
 	keepLines = 20
-	skipEvery = time.Second
+	// secretMost is the longest secret that is not cut in two: the kernel takes no
+	// longer variable.
+	secretMost = 128 << 10
+	skipEvery  = time.Second
 )
 
 const (
@@ -119,7 +122,15 @@ func (f *follower) measure() bool {
 	return true
 }
 
-func (f *follower) skipTo(offset int64, _ bool) {
+// skipTo leaves out output up to an offset, or up to the secret that stands across
+// it, which can be only if the offset is within a line.
+func (f *follower) skipTo(offset int64, whole bool) {
+	if s := f.tell.Secrets; s != nil && !whole {
+		from := max(f.offset, offset-secretMost)
+		window := make([]byte, offset-from+secretMost)
+		n, _ := f.file.ReadAt(window, from)
+		offset = from + int64(s.Cut(window[:n], min(n, int(offset-from))))
+	}
 	f.omitted += offset - f.offset
 	f.unsaid += offset - f.offset
 	f.offset = offset
@@ -140,16 +151,31 @@ func (f *follower) pass(last bool) {
 
 func (f *follower) passLines(text []byte, last bool) (passed int) {
 	for f.budget.left() {
-		n := lineLen(text[passed:], last)
+		n := f.lineLen(text[passed:], last)
 		if n == 0 {
 			break
 		}
 		f.budget.take(n)
 		f.sayOmitted()
-		f.say(Clean(text[passed : passed+n]))
+		f.say(f.tell.clean(text[passed : passed+n]))
 		passed += n
 	}
 	return passed
+}
+
+// lineLen is the function lineLen, but for a piece that would end within a secret.
+func (f *follower) lineLen(text []byte, last bool) int {
+	n := lineLen(text, last)
+	if n == 0 || text[n-1] == '\n' || f.tell.Secrets == nil || last && n == len(text) {
+		return n
+	}
+	switch cut := f.tell.Secrets.Cut(text, n); {
+	case cut > 0:
+		return cut
+	case !last && len(text) < secretMost:
+		return 0 // its end is still to come
+	}
+	return n
 }
 
 // lineLen returns the length of the first line of text with its newline, or of

@@ -35,6 +35,11 @@ func (f *followed) lines() []string {
 // follow begins to follow a new log; it is called inside a synctest bubble.
 func follow(t *testing.T) *followed {
 	t.Helper()
+	return followHiding(t, nil)
+}
+
+func followHiding(t *testing.T, secrets Secrets) *followed {
+	t.Helper()
 	file, _, err := openLog(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +47,7 @@ func follow(t *testing.T) *followed {
 	t.Cleanup(func() { _ = file.Close() })
 	log := &followed{t: t, file: file, began: time.Now()}
 	f := newFollower(file, 0, Runner{
+		Secrets: secrets,
 		Line: func(line string) {
 			log.mu.Lock()
 			defer log.mu.Unlock()

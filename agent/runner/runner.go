@@ -123,6 +123,26 @@ type Runner struct {
 	// Silent is called once a minute while the script runs and prints
 	// nothing, with the time since its last output.
 	Silent func(quiet time.Duration)
+	// Secrets hides what neither Line nor Result.Tail may show; nil hides nothing.
+	Secrets Secrets
+}
+
+// Secrets knows the secrets of a script. It gets raw output, because [Clean] changes
+// what it knows them by.
+type Secrets interface {
+	// Bytes returns text without them.
+	Bytes(text []byte) []byte
+	// Cut returns where to cut text, if not at an offset, so that none is cut in
+	// two; 0 if one may go on after text.
+	Cut(text []byte, at int) int
+}
+
+// clean is [Clean] for output that may hold secrets.
+func (r Runner) clean(line []byte) string {
+	if r.Secrets != nil {
+		line = r.Secrets.Bytes(line)
+	}
+	return Clean(line)
 }
 
 // Run runs the script to its end, or to its deadline, or until ctx is
@@ -169,7 +189,7 @@ func (r Runner) Run(ctx context.Context, s Script) (Result, error) {
 	<-followed
 
 	res.OutputBytes, res.OmittedBytes = f.size-f.start, f.omitted
-	res.Tail = tail(log, f.start, f.size, TailLines)
+	res.Tail = tail(log, f.start, f.size, TailLines, r.clean)
 	res.LogFull = full(log)
 	res.explain(s)
 	return res, nil

@@ -15,10 +15,10 @@ const (
 	ellipsis = "…"
 )
 
-// tail returns the last n lines of file between two offsets as [Clean] makes them,
+// tail returns the last n lines of file between two offsets as clean makes them,
 // oldest first, without empty ones. It reads at most the last 64 KiB; a line longer
 // than 1 KiB is cut. What cannot be read is left out: a tail is an extra.
-func tail(file *os.File, from, end int64, n int) []string {
+func tail(file *os.File, from, end int64, n int, clean func([]byte) string) []string {
 	buf := make([]byte, min(tailBytes, max(0, end-from)))
 	start, whole := lastLines(file, buf, from, end, tailBytes)
 	got, _ := file.ReadAt(buf[:end-start], start)
@@ -30,7 +30,7 @@ func tail(file *os.File, from, end int64, n int) []string {
 		if !found {
 			last = rest
 		}
-		if text := Clean(last); text != "" {
+		if text := clean(last); text != "" {
 			lines = append(lines, shorten(text, found || whole))
 		}
 	}
