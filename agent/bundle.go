@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"startup-bundle/agent/fetch"
+	"startup-bundle/agent/journal"
 	"startup-bundle/agent/key"
 	"startup-bundle/agent/record"
 	"startup-bundle/internal/bundle"
@@ -174,6 +175,8 @@ func (a *Agent) plan(log *zap.Logger, got *record.Bundle) error {
 		rec := record.Module{Name: m.Name, Run: m.Run, State: record.Pending}
 		if done := before.Module(m.Name); same && done != nil {
 			rec = *done
+		} else if size, err := journal.Size(a.Paths.ModuleLog(m.Name)); err == nil {
+			rec.LogFrom = &size // what is there was printed by another bundle's module, which had other secrets
 		}
 		a.run.Modules = append(a.run.Modules, rec)
 	}

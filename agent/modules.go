@@ -133,7 +133,7 @@ func (a *Agent) attempt(ctx context.Context, m bundle.Module, rec *record.Module
 	began, before := time.Now().UTC(), *rec
 	*rec = record.Module{
 		Name: m.Name, Run: m.Run, State: record.Running, StartedAt: &began,
-		Attempts: rec.Attempts + 1, Retries: rec.Retries, Reboots: rec.Reboots,
+		Attempts: rec.Attempts + 1, Retries: rec.Retries, Reboots: rec.Reboots, LogFrom: rec.LogFrom,
 	}
 	if err := a.save(); err != nil {
 		*rec = before
@@ -142,6 +142,8 @@ func (a *Agent) attempt(ctx context.Context, m bundle.Module, rec *record.Module
 	offset, err := journal.Bound(a.Paths.ModuleLog(m.Name), journal.MaxFile)
 	if err != nil {
 		log.Warn("module's log not bounded", zap.Error(err))
+	} else if rec.LogFrom != nil && offset < *rec.LogFrom {
+		rec.LogFrom = new(int64) // it was emptied since
 	}
 	log.Info(journal.MessageModuleStarted, zap.Int("attempt", rec.Attempts),
 		zap.String("place", fmt.Sprintf("%d/%d", a.run.Index(m.Name)+1, len(a.run.Modules))), zap.Int64(journal.KeyOffset, offset))
@@ -178,7 +180,7 @@ func (a *Agent) stopped(ctx context.Context, m bundle.Module) error {
 func (a *Agent) again(which func(record.Module) bool) {
 	for i, m := range a.run.Modules {
 		if which(m) {
-			again := record.Module{Name: m.Name, Run: m.Run, State: record.Pending, Attempts: m.Attempts}
+			again := record.Module{Name: m.Name, Run: m.Run, State: record.Pending, Attempts: m.Attempts, LogFrom: m.LogFrom}
 			if m.State != record.Succeeded && m.State != record.Skipped {
 				again.Reboots = m.Reboots // or it could ask for one at every boot, for ever
 			}

@@ -25,8 +25,6 @@ import (
 	"startup-bundle/agent/journal"
 	"startup-bundle/agent/screen"
 	"startup-bundle/agent/timeline"
-	"startup-bundle/internal/bundle"
-	"startup-bundle/internal/secret"
 )
 
 // How much is taken, in bytes: the end of what is longer.
@@ -48,101 +46,90 @@ type Options struct {
 	Root    string // --root
 	Version string // of this program
 	Now     time.Time
+
+	// Userdata asks instance metadata for the userdata, to know its secrets; nil if
+	// there is none to ask.
+	Userdata func(context.Context) ([]byte, error)
 }
 
-// Write writes the archive, tar and gzip, and returns the names in it, and of what
-// this user may not read. All of it
-// is redacted: see [journal.Redactor], which here knows the bundle's secret options. The userdata and the bundle are not in it.
-// What cannot be read is left out, and named in its errors.txt.
-func Write(ctx context.Context, w io.Writer, o Options) (names, denied []string, err error) {
+// Contents are the names of what an archive has, and of what it has not.
+type Contents struct {
+	Files  []string
+	Denied []string // what this user may not read
+	Left   []string // what may hold secrets that are not known any more
+}
+
+// Write writes the archive, tar and gzip. All of it is redacted: see
+// [journal.Redactor], which here knows the secrets of the bundle on the disk and of
+// the userdata. These two are not in it. What cannot be read, and a module's log
+// whose secrets are not known, is left out, and named in its errors.txt.
+func Write(ctx context.Context, w io.Writer, o Options) (Contents, error) {
 	zip := gzip.NewWriter(w)
 	a := &archive{tar: tar.NewWriter(zip), scrub: journal.NewRedactor(), now: o.Now.UTC().Truncate(time.Second)}
 	paths := agent.Paths{Root: o.Root}
-	a.options(paths)
+	known := a.secrets(ctx, paths, o.Userdata)
 	a.run(o)
-	a.file("record.json", paths.Record(), maxOther)
-	a.log("agent.jsonl", paths.Log(), maxLog)
-	logs, err := filepath.Glob(filepath.Join(paths.ModuleLogs(), "*.log"))
-	a.failed("modules", err)
-	for _, file := range logs[:min(len(logs), maxModules)] {
-		a.log("modules/"+filepath.Base(file), file, maxModuleLog)
+	a.file("record.json", paths.Record(), maxOther, a.scrub.JSON)
+	if _, err := os.Lstat(journal.Older(paths.Log())); err == nil { // the run may have begun in it
+		a.file(journal.Older("agent.jsonl"), journal.Older(paths.Log()), maxLog, a.scrub.Log)
 	}
+	a.file("agent.jsonl", paths.Log(), maxLog, a.scrub.Log)
+	a.moduleLogs(paths, known)
 	a.system(ctx, paths)
-	a.add("errors.txt", []byte(strings.Join(a.errors, "\n")+"\n"))
-	return a.names, a.denied, errors.Join(a.err, a.tar.Close(), zip.Close())
+	a.add("errors.txt", a.scrub.Bytes([]byte(strings.Join(a.errors, "\n")+"\n")))
+	return a.Contents, errors.Join(a.err, a.tar.Close(), zip.Close())
 }
 
 type archive struct {
+	Contents
 	tar    *tar.Writer
 	scrub  *journal.Redactor
 	now    time.Time
-	names  []string
-	errors []string // what could not be read
-	denied []string // and what of it only for lack of privilege
+	errors []string // what could not be read, or was left out
 	err    error    // of writing
 }
 
-// add adds a file. It is redacted here and nowhere else.
+// add adds a file, whose text is redacted.
 func (a *archive) add(name string, text []byte) {
-	text = a.scrub.Bytes(text)
 	h := &tar.Header{Name: path.Join(Folder, name), Mode: 0o600, Size: int64(len(text)), ModTime: a.now, Format: tar.FormatPAX}
 	if a.err = errors.Join(a.err, a.tar.WriteHeader(h)); a.err == nil {
 		_, a.err = a.tar.Write(text)
 	}
-	a.names = append(a.names, name)
-}
-
-// options tells the redactor the secret options of the unpacked bundle: a
-// module's own log has them where the module printed them.
-func (a *archive) options(paths agent.Paths) {
-	contents, err := bundle.Load(paths.Bundle())
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			a.failed("secret options", err)
-		}
-		return
-	}
-	for _, m := range contents.Manifest.Modules {
-		for _, name := range m.Secret {
-			a.scrub.Add(secret.New(m.Env[name]))
-		}
-	}
+	a.Files = append(a.Files, name)
 }
 
 func (a *archive) failed(name string, err error) {
 	if errors.Is(err, fs.ErrPermission) {
-		a.denied = append(a.denied, name)
+		a.Denied = append(a.Denied, name)
 	}
 	if err != nil {
 		a.errors = append(a.errors, name+": "+err.Error())
 	}
 }
 
-// file adds the end of a file, from a line's beginning where it is not whole. A
-// link is not followed: a module could have put it there.
-func (a *archive) file(name, file string, limit int64) {
-	text, err := end(file, limit)
+// file adds the end of a file, from a line's beginning where it is not whole, as
+// redact leaves it. A link is not followed: a module could have put it there.
+func (a *archive) file(name, file string, limit int64, redact func([]byte) []byte) {
+	text, err := end(file, 0, limit)
 	if err != nil {
 		a.failed(name, err)
 		return
 	}
-	a.add(name, text)
+	a.add(name, redact(text))
 }
 
-// log adds a log, and the older file beside it, if there is one: the run may have
-// begun in that.
-func (a *archive) log(name, file string, limit int64) {
-	if _, err := os.Lstat(journal.Older(file)); err == nil {
-		a.file(journal.Older(name), journal.Older(file), limit)
+func regular(file string) error {
+	info, err := os.Lstat(file)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", file)
 	}
-	a.file(name, file, limit)
+	return err
 }
 
-func end(file string, limit int64) ([]byte, error) {
-	if info, err := os.Lstat(file); err != nil {
+// end reads a file from an offset on, and of that at most the last limit bytes.
+func end(file string, begin, limit int64) ([]byte, error) {
+	if err := regular(file); err != nil {
 		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", file)
 	}
 	f, err := os.Open(file)
 	if err != nil {
@@ -153,9 +140,9 @@ func end(file string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	from := max(0, info.Size()-limit)
+	from := max(begin, info.Size()-limit)
 	text, err := io.ReadAll(io.NewSectionReader(f, from, limit))
-	if from > 0 {
+	if from > begin {
 		_, text, _ = bytes.Cut(text, []byte{'\n'})
 	}
 	return text, err
@@ -165,12 +152,17 @@ func end(file string, limit int64) ([]byte, error) {
 func (a *archive) run(o Options) {
 	a.add("version.txt", []byte("startup-agent "+o.Version+"\ncollected "+a.now.Format(time.RFC3339)+"\n"))
 	v := screen.Look(o.Root, o.Now)
+	v.Run, v.Before, v.Last = a.view(v.Run), a.view(v.Before), a.scrub.String(v.Last)
+	for i, line := range v.Output {
+		v.Output[i] = a.scrub.String(line)
+	}
+	forms := journal.NewScrubber() // the rest is this program's own words, which a secret may be one of
 	var text bytes.Buffer
 	a.failed("status.txt", v.Print(&text))
-	a.add("status.txt", text.Bytes())
+	a.add("status.txt", forms.Bytes(text.Bytes()))
 	status, err := json.MarshalIndent(v.Result(), "", "  ")
 	a.failed("status.json", err)
-	a.add("status.json", append(status, '\n'))
+	a.add("status.json", append(a.scrub.JSON(status), '\n'))
 
 	r, err := journal.OpenReader(agent.Paths{Root: o.Root}.Log(), journal.LastRun)
 	if err != nil {
@@ -188,14 +180,14 @@ func (a *archive) run(o Options) {
 	}
 	var chart, picture bytes.Buffer
 	a.failed("timeline.txt", errors.Join(t.Text(&chart), t.SVG(&picture)))
-	a.add("timeline.txt", chart.Bytes())
-	a.add("timeline.svg", picture.Bytes())
+	a.add("timeline.txt", forms.Bytes(chart.Bytes()))
+	a.add("timeline.svg", forms.Bytes(picture.Bytes()))
 }
 
 // system adds what the machine says of itself. Another machine's disk says
 // nothing of this one's units.
 func (a *archive) system(ctx context.Context, paths agent.Paths) {
-	a.file("system/os-release", filepath.Join(paths.Root, "usr/lib/os-release"), maxOther)
+	a.file("system/os-release", filepath.Join(paths.Root, "usr/lib/os-release"), maxOther, a.scrub.Bytes)
 	if filepath.Clean(paths.Root) != "/" {
 		return
 	}
@@ -228,7 +220,7 @@ func (a *archive) command(ctx context.Context, name string, command []string) {
 	out := &bounded{}
 	c.Stdout, c.Stderr = out, out
 	a.failed(name, c.Run())
-	a.add(name, out.Bytes())
+	a.add(name, a.scrub.Bytes(out.Bytes()))
 }
 
 // bounded keeps the first maxOther bytes of what is written to it.

@@ -72,6 +72,18 @@ func (l *file) rotate() {
 	}
 }
 
+// Size returns how long a log is, in bytes; 0 if there is none.
+func Size(path string) (int64, error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
 // Bound empties a log that others append to, once it is longer than limit bytes;
 // an older file beside it then keeps its last limit bytes. It stays the same
 // file, so a process that has it open (O_APPEND) goes on writing there. It

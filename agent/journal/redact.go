@@ -261,6 +261,39 @@ func (r *Redactor) JSON(text []byte) []byte {
 	return append(out, text[done:]...)
 }
 
+// Log is JSON for a log of many lines. A private key that a module printed, one line
+// in each entry, is replaced as well; a line that is not JSON is taken for free text.
+func (r *Redactor) Log(text []byte) []byte {
+	var out []byte
+	inKey := false
+	for line := range bytes.Lines(text) {
+		switch {
+		case !json.Valid(line):
+			out = append(out, r.Bytes(line)...)
+			continue
+		case bytes.Contains(line, []byte("-----END")):
+			inKey = false
+		case inKey:
+			line = withoutLine(line)
+		}
+		inKey = inKey || bytes.Contains(line, []byte("-----BEGIN")) && bytes.Contains(line, []byte("PRIVATE KEY-----")) &&
+			!bytes.Contains(line, []byte("-----END"))
+		out = append(out, r.JSON(line)...)
+	}
+	return out
+}
+
+// withoutLine returns an entry with its line of output replaced.
+func withoutLine(entry []byte) []byte {
+	key := []byte(`"` + KeyLine + `":"`)
+	at := bytes.Index(entry, key)
+	if at < 0 {
+		return entry
+	}
+	at += len(key) - 1
+	return slices.Concat(entry[:at], []byte(`"`+secret.Redacted+`"`), entry[stringEnd(entry, at):])
+}
+
 // suspects reports whether there may be a secret in JSON: where nothing is escaped,
 // each stands there as it is.
 func (r *Redactor) suspects(text []byte) bool {

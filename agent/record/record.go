@@ -89,6 +89,10 @@ type Module struct {
 	Outcome   string     `json:"outcome,omitempty"` // as agent/runner names it
 	Reason    string     `json:"reason,omitempty"`  // for people, what to do
 	Tail      []string   `json:"tail,omitempty"`    // last lines of a failure
+
+	// LogFrom is where in the module's own log the output of this bundle begins, in
+	// bytes. Nil: not known; records of older agents do not say.
+	LogFrom *int64 `json:"log_from,omitempty"`
 }
 
 // Module returns the named module, nil where there is none. It points into r.
