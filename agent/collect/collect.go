@@ -49,7 +49,7 @@ type Options struct {
 
 	// Userdata asks instance metadata for the userdata, to know its secrets; nil if
 	// there is none to ask.
-	Userdata func(context.Context) ([]byte, error)
+	Userdata ask
 }
 
 // Contents are the names of what an archive has, and of what it has not.

@@ -117,7 +117,7 @@ func TestLogsWhoseSecretsAreNotKnownStayOut(t *testing.T) {
 				t.Errorf("left out: %q, want %q", left, want)
 			}
 			for _, name := range got.Left {
-				if _, there := texts[name]; there || !strings.Contains(texts["errors.txt"], name+": left out") {
+				if _, there := texts[name]; there || !strings.Contains(texts["errors.txt"], name+": left out;") {
 					t.Errorf("%s: there: %v; errors.txt:\n%s", name, there, texts["errors.txt"])
 				}
 			}

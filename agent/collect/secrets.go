@@ -22,12 +22,15 @@ import (
 // Which of them are secrets nobody has said, and short ones are mostly settings.
 const minValue = 8
 
+// unknown says why output of an earlier bundle is not in an archive.
+const unknown = "earlier output may hold secrets that are not known any more"
+
 // secrets tells the redactor what is known: the secret options of the unpacked
 // bundle, the values of the userdata's env, and the userdata's key and URLs. It
 // returns for each module of the bundle where in its log that bundle's output begins:
 // what stands before it, and other logs, were printed by modules whose secrets are
 // not known any more.
-func (a *archive) secrets(ctx context.Context, paths agent.Paths, ask func(context.Context) ([]byte, error)) map[string]int64 {
+func (a *archive) secrets(ctx context.Context, paths agent.Paths, ask ask) map[string]int64 {
 	run, err := record.Load(paths.Record())
 	if err != nil {
 		if !errors.Is(err, record.ErrNone) {
@@ -57,6 +60,9 @@ func (a *archive) secrets(ctx context.Context, paths agent.Paths, ask func(conte
 	return known
 }
 
+// ask gets the userdata from instance metadata.
+type ask = func(context.Context) ([]byte, error)
+
 func (a *archive) env(paths agent.Paths) {
 	text, err := os.ReadFile(paths.Env())
 	var env map[string]string
@@ -74,7 +80,7 @@ func (a *archive) env(paths agent.Paths) {
 }
 
 // userdata adds what the userdata of the run holds: a module can print it.
-func (a *archive) userdata(ctx context.Context, run *record.Run, ask func(context.Context) ([]byte, error)) {
+func (a *archive) userdata(ctx context.Context, run *record.Run, ask ask) {
 	var raw []byte
 	var err error
 	switch {
@@ -130,7 +136,7 @@ func (a *archive) moduleLogs(paths agent.Paths, known map[string]int64) {
 			continue
 		}
 		if from > 0 {
-			a.errors = append(a.errors, name+": only what the present bundle printed; earlier output may hold secrets that are not known any more: see "+file)
+			a.errors = append(a.errors, name+": only what the present bundle printed; "+unknown+": see "+file)
 		}
 		a.add(name, a.scrub.Bytes(text))
 	}
@@ -138,7 +144,7 @@ func (a *archive) moduleLogs(paths agent.Paths, known map[string]int64) {
 
 func (a *archive) leaveOut(name, file string) {
 	a.Left = append(a.Left, name)
-	a.errors = append(a.errors, name+": left out: it may hold secrets of an earlier bundle, which are not known any more: see "+file)
+	a.errors = append(a.errors, name+": left out; "+unknown+": see "+file)
 }
 
 // view returns what status shows, without the secrets that are known now.

@@ -222,8 +222,8 @@ func vocabulary(key string) bool {
 	switch key {
 	case KeyTime, KeyLevel, KeyMessage, KeyPhase, KeyModule, KeyBootID,
 		"state", "bundle", "place", "version", "encryption", "vouched_by", "sha256", "before", "instance_id", "signal",
-		"service", "action", "mode", "at", // of the log
-		"name", "agent", "userdata_sha256", "run", "on_failure", "outcome", "started_at", "ended_at", "next_retry_at": // of the record
+		"service", "action", "mode", "at", // these are of the log, the next of the record
+		"name", "agent", "userdata_sha256", "run", "on_failure", "outcome", "started_at", "ended_at", "next_retry_at":
 		return true
 	}
 	return false
@@ -276,8 +276,7 @@ func (r *Redactor) Log(text []byte) []byte {
 		case inKey:
 			line = withoutLine(line)
 		}
-		inKey = inKey || bytes.Contains(line, []byte("-----BEGIN")) && bytes.Contains(line, []byte("PRIVATE KEY-----")) &&
-			!bytes.Contains(line, []byte("-----END"))
+		inKey = inKey || bytes.Contains(line, []byte("PRIVATE KEY-----")) && !bytes.Contains(line, []byte("-----END"))
 		out = append(out, r.JSON(line)...)
 	}
 	return out

@@ -149,7 +149,8 @@ func python(text string) string {
 func TestEveryFormOfASecretIsReplaced(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
-		hidden := "QQxx77" + awkward(random) + "JJvv99"
+		blanks := []string{"", " ", "\t", "  ", "\r"}
+		hidden := blanks[random.IntN(len(blanks))] + "QQxx77" + awkward(random) + "JJvv99" + blanks[random.IntN(len(blanks))]
 		r := journal.NewRedactor()
 		r.Add(secret.New(hidden), secret.New(words()[random.IntN(len(words()))]))
 		quoted, err := json.Marshal(hidden)

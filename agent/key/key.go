@@ -72,7 +72,8 @@ func Resolve(ctx context.Context, s Source, d Deps) (secret.String, error) {
 	}
 	if strings.Contains(text, "\r") {
 		d.Logger.Info("the key's line ends with a carriage return, which is left off",
-			zap.String("hint", "openssl enc -pass file: counts it as part of the passphrase: if the bundle was made so, make it again with a key file that has none"))
+			zap.String("hint", "openssl enc -pass file: takes it as part of the passphrase: "+
+				"if the bundle was made so, make it again with a key file that has none"))
 	}
 	return found, nil
 }
@@ -84,7 +85,8 @@ func Doubt(found secret.String) string {
 	if json.Unmarshal([]byte(found.Reveal()), &object) != nil || object == nil {
 		return ""
 	}
-	return "the key is a JSON object, as the console of Secrets Manager makes, and the whole text was taken as the key: store the key alone, as plain text"
+	return "the key is a JSON object, as the console of Secrets Manager makes, and the whole text was taken as the key: " +
+		"store the key alone, as plain text"
 }
 
 // from returns what is kept where ref says.
