@@ -49,7 +49,7 @@ type Options struct {
 
 	// Userdata asks instance metadata for the userdata, to know its secrets; nil if
 	// there is none to ask.
-	Userdata ask
+	Userdata func(context.Context) ([]byte, error)
 }
 
 // Contents are the names of what an archive has, and of what it has not.
@@ -69,7 +69,7 @@ func Write(ctx context.Context, w io.Writer, o Options) (Contents, error) {
 	paths := agent.Paths{Root: o.Root}
 	known := a.secrets(ctx, paths, o.Userdata)
 	a.run(o)
-	a.file("record.json", paths.Record(), maxOther, a.scrub.JSON)
+	a.file("record.json", paths.Record(), maxOther, a.record)
 	if _, err := os.Lstat(journal.Older(paths.Log())); err == nil { // the run may have begun in it
 		a.file(journal.Older("agent.jsonl"), journal.Older(paths.Log()), maxLog, a.scrub.Log)
 	}

@@ -31,6 +31,8 @@ const unknown = "earlier output may hold secrets that are not known any more"
 // what stands before it, and other logs, were printed by modules whose secrets are
 // not known any more.
 func (a *archive) secrets(ctx context.Context, paths agent.Paths, ask ask) map[string]int64 {
+	contents := a.options(paths)
+	a.env(paths)
 	run, err := record.Load(paths.Record())
 	if err != nil {
 		if !errors.Is(err, record.ErrNone) {
@@ -38,8 +40,22 @@ func (a *archive) secrets(ctx context.Context, paths agent.Paths, ask ask) map[s
 		}
 		return nil
 	}
-	a.env(paths)
 	a.userdata(ctx, run, ask)
+	if contents == nil || run.Bundle == nil || !run.Bundle.Whole {
+		return nil
+	}
+	known := map[string]int64{}
+	for _, m := range contents.Manifest.Modules {
+		if rec := run.Module(m.Name); rec != nil && rec.LogFrom != nil {
+			known[m.Name] = *rec.LogFrom
+		}
+	}
+	return known
+}
+
+// options adds the secret options of the unpacked bundle, and returns that; nil if
+// there is none.
+func (a *archive) options(paths agent.Paths) *bundle.Contents {
 	contents, err := bundle.Load(paths.Bundle())
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -47,17 +63,12 @@ func (a *archive) secrets(ctx context.Context, paths agent.Paths, ask ask) map[s
 		}
 		return nil
 	}
-	known := map[string]int64{}
 	for _, m := range contents.Manifest.Modules {
 		for _, name := range m.Secret {
 			a.scrub.Add(secret.New(m.Env[name]))
 		}
-		rec := run.Module(m.Name)
-		if run.Bundle != nil && run.Bundle.Whole && rec != nil && rec.LogFrom != nil {
-			known[m.Name] = *rec.LogFrom
-		}
 	}
-	return known
+	return contents
 }
 
 // ask gets the userdata from instance metadata.
@@ -145,6 +156,14 @@ func (a *archive) moduleLogs(paths agent.Paths, known map[string]int64) {
 func (a *archive) leaveOut(name, file string) {
 	a.Left = append(a.Left, name)
 	a.errors = append(a.errors, name+": left out; "+unknown+": see "+file)
+}
+
+// record redacts the text of a record, which may be damaged.
+func (a *archive) record(text []byte) []byte {
+	if !json.Valid(text) {
+		return a.scrub.Bytes(text)
+	}
+	return a.scrub.JSON(text)
 }
 
 // view returns what status shows, without the secrets that are known now.

@@ -119,8 +119,8 @@ func unquoted(quoted string) string { return quoted[1 : len(quoted)-1] }
 type span struct{ from, to int }
 
 // spans returns where known secrets are in text, in order; those that overlap are
-// one. What an earlier pass put in the place of a secret is none. With
-// cut, also one whose beginning text ends with: its span goes beyond that.
+// one. What an earlier pass put in the place of a secret is not one. With cut, a
+// secret whose beginning text ends with counts too: its span goes beyond the end.
 func (r *Redactor) spans(text []byte, cut bool) []span {
 	var found []span
 	for _, k := range r.known {
@@ -146,16 +146,21 @@ func (r *Redactor) spans(text []byte, cut bool) []span {
 	found = slices.DeleteFunc(found, func(s span) bool {
 		return slices.ContainsFunc(marks, func(m span) bool { return m.from <= s.from && s.to <= m.to })
 	})
+	return merged(found)
+}
+
+// merged sorts spans, and makes one of those that overlap.
+func merged(found []span) []span {
 	slices.SortFunc(found, func(a, b span) int { return a.from - b.from })
-	merged := found[:0]
+	whole := found[:0]
 	for _, s := range found {
-		if n := len(merged); n > 0 && s.from < merged[n-1].to {
-			merged[n-1].to = max(merged[n-1].to, s.to)
+		if n := len(whole); n > 0 && s.from < whole[n-1].to {
+			whole[n-1].to = max(whole[n-1].to, s.to)
 			continue
 		}
-		merged = append(merged, s)
+		whole = append(whole, s)
 	}
-	return merged
+	return whole
 }
 
 func marksIn(text []byte) (marks []span) {
@@ -194,24 +199,18 @@ func (r *Redactor) String(text string) string { return string(r.Bytes([]byte(tex
 func (r *Redactor) Cut(text []byte, at int) int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	found := append(r.spans(text, true), r.forms.spans(text, at)...)
-	slices.SortFunc(found, func(a, b span) int { return b.from - a.from })
-	n, begins := at, span{}
-	for _, s := range found { // a cut before one may be within another that begins earlier
-		if s.from < n && n < s.to {
-			if s.from == 0 {
-				begins = s
-			}
-			n = s.from
+	for _, s := range merged(append(r.spans(text, true), r.forms.spans(text, at)...)) {
+		switch {
+		case at <= s.from || s.to <= at:
+		case s.from > 0:
+			return s.from
+		case s.to > len(text):
+			return 0
+		default:
+			return s.to
 		}
 	}
-	switch {
-	case n > 0:
-		return n
-	case begins.to > len(text):
-		return 0
-	}
-	return begins.to
+	return at
 }
 
 // vocabulary are the keys whose values are the log's and the record's own words,
