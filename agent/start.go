@@ -136,10 +136,18 @@ func (a *Agent) environment(m bundle.Module, attempt int) ([]string, error) {
 		module.EnvInstanceID: a.who.InstanceID, module.EnvInstanceType: a.who.InstanceType,
 		module.EnvRegion: a.who.Region, module.EnvZone: a.who.AvailabilityZone,
 	})
+	if tmp := a.Paths.join("/tmp"); a.Paths.Root != "/" && isDir(tmp) { // of a scratch root
+		env["TMPDIR"] = tmp
+	}
 	if lib := a.have.Lib(); lib != "" {
 		env[module.EnvLib] = lib
 	}
 	return environ(env), nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // environ returns env as KEY=value, sorted.

@@ -68,7 +68,7 @@ func Run(ctx context.Context, o Options) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	w, err := o.surround(packed, key, root)
+	w, err := o.surround(packed, key)
 	if err != nil {
 		return 0, err
 	}
@@ -133,7 +133,11 @@ func (o Options) root(work string) (string, error) {
 	if err := sandbox.Remove(root); err != nil {
 		return "", fmt.Errorf("remove the earlier rehearsal: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Join(root, "tmp"), 0o700); err != nil {
+	made := root
+	if !o.Here && os.Geteuid() != 0 { // not every kind of sandbox has a /tmp: the agent uses its root's
+		made = filepath.Join(root, "tmp")
+	}
+	if err := os.MkdirAll(made, 0o700); err != nil {
 		return "", err
 	}
 	return root, rehearsal.Note{Again: o.Again, Kept: o.Keep != ""}.Write(root)
@@ -200,7 +204,7 @@ func (o Options) pack(ctx context.Context, work string) (*packer.Result, secret.
 
 // surround serves the bundle, and metadata that names it. The digest is pinned in
 // the userdata: loopback is plain http, which vouches for nothing.
-func (o Options) surround(packed *packer.Result, key secret.String, root string) (*world, error) {
+func (o Options) surround(packed *packer.Result, key secret.String) (*world, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -211,9 +215,6 @@ func (o Options) surround(packed *packer.Result, key secret.String, root string)
 	go func() { _ = w.bundle.Serve(listener) }()
 	d := document.Document{
 		URLs: []string{"http://" + listener.Addr().String() + "/" + packed.Name + ".bundle"}, Key: key, SHA256: packed.SHA256,
-	}
-	if !o.Here && os.Geteuid() != 0 { // not every kind of sandbox has a /tmp
-		d.Env = map[string]string{"TMPDIR": filepath.Join(root, "tmp")}
 	}
 	i := imdstest.Sample()
 	i.Userdata, err = packer.Userdata(d)
