@@ -5,8 +5,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -92,7 +90,7 @@ func New(c Config) *Agent {
 // It returns the exit code. What went wrong is by then in the log's last line
 // and in the record.
 func (a *Agent) Run(ctx context.Context) Code {
-	signaled, stop := a.untilSignal(ctx)
+	signaled, stop := untilSignal(ctx)
 	defer stop()
 	ctx = signaled
 	began := time.Now()
@@ -128,18 +126,6 @@ func (a *Agent) Run(ctx context.Context) Code {
 	}
 	stopHeartbeat()
 	return a.end(ctx, signaled, began, err)
-}
-
-// untilSignal returns a context that ends, with its cause, at the first SIGINT
-// or SIGTERM. A second one ends the program at once.
-func (a *Agent) untilSignal(ctx context.Context) (context.Context, func()) {
-	signaled, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	ctx, cancel := context.WithCancelCause(ctx)
-	unhook := context.AfterFunc(signaled, func() {
-		cancel(errInterrupted)
-		stop()
-	})
-	return ctx, func() { unhook(); stop(); cancel(nil) }
 }
 
 // phase logs one start and one end line around f, and records the phase.

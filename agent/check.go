@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -89,7 +90,7 @@ const (
 // of the one named, and tells each result. Nothing is recorded, so it may run at
 // any time. The code is CodeModule where one failed.
 func (a *Agent) Check(ctx context.Context, only string, tell func(Checked)) (Code, error) {
-	ctx, stop := a.untilSignal(ctx)
+	ctx, stop := untilSignal(ctx, syscall.SIGHUP) // nobody would see the result
 	defer stop()
 	run, err := record.Load(a.Paths.Record())
 	if errors.Is(err, record.ErrNone) {

@@ -54,12 +54,6 @@ func fail(code Code, format string, args ...any) error {
 	return &failure{code, fmt.Errorf(format, args...)}
 }
 
-// Causes of the run's context.
-var (
-	errDeadline    = errors.New("the run's timeout passed")
-	errInterrupted = errors.New("interrupted by a signal")
-)
-
 // codeOf says which exit code an error leads to. What ended the context comes
 // first: everything fails when that ends.
 func codeOf(ctx context.Context, err error) Code {

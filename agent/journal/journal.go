@@ -76,13 +76,14 @@ func Open(c Config) (*Journal, error) {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	redactor := NewRedactor()
+	terminal := zapcore.Lock(zapcore.AddSync(c.Terminal))
 	return &Journal{Logger: zap.New(&core{
 		LevelEnabler: c.Level,
 		encoder:      encoder{zapcore.NewJSONEncoder(encoding()), redactor},
 		file:         zapcore.Lock(file),
-		terminal:     zapcore.Lock(zapcore.AddSync(c.Terminal)),
+		terminal:     terminal,
 		console:      console{c.Console},
-	}), Redactor: redactor, file: file}, nil
+	}, zap.ErrorOutput(terminal)), Redactor: redactor, file: file}, nil
 }
 
 func encoding() zapcore.EncoderConfig {

@@ -51,7 +51,10 @@ that failed or was cut off goes on with the first module that has not succeeded.
 			if debug {
 				level = zapcore.DebugLevel
 			}
-			log, err := journal.Open(journal.Config{Path: paths.Log(), Terminal: p.stderr, Level: level, Console: console})
+			agent.Outlive()
+			terminal := journal.NewTerminal(p.stderr)
+			defer terminal.Close()
+			log, err := journal.Open(journal.Config{Path: paths.Log(), Terminal: terminal, Level: level, Console: console})
 			if err != nil {
 				return p.failed(agent.CodeRecord, err)
 			}
