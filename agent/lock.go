@@ -8,22 +8,40 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"startup-bundle/agent/record"
+	"startup-bundle/agent/runner"
 )
 
+// Two locks are on the lock file, because a process that dies leaves two kinds
+// of things behind.
+//
+// The first is a record lock (fcntl(2), F_SETLK). It belongs to the process, so
+// the kernel releases it when the agent dies, whatever its children do. It also
+// goes when the process closes any descriptor of the file: an agent that holds
+// it must not open the lock file again.
+//
+// The second is a flock(2). It belongs to the open file, which a child shares
+// from fork to execve. So where the first lock is free and the second is not, a
+// child of a dead agent is about to become a script, and has to go first.
+
 const (
-	lockTries = 5
-	lockPause = 20 * time.Millisecond
+	// forkPatience is how long such a child has for its execve.
+	forkPatience = time.Second
+	forkPoll     = 5 * time.Millisecond
 )
 
 // Alive reports whether an agent runs below the root: whether the lock is held.
-// Who may not open that is told by the process that r names, if it names one.
+// A caller that cannot open the lock file looks at the process that r names.
 func Alive(p Paths, r *record.Run) bool {
 	f, err := os.Open(p.Lock())
 	switch {
 	case err == nil:
 		defer f.Close()
-		return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+		found := unix.Flock_t{Type: unix.F_RDLCK}
+		err = unix.FcntlFlock(f.Fd(), unix.F_GETLK, &found)
+		return err == nil && found.Type != unix.F_UNLCK
 	case errors.Is(err, fs.ErrNotExist) || r == nil:
 		return false
 	case r.PID == 0:
@@ -42,22 +60,34 @@ func (a *Agent) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, fail(CodeRecord, "take lock: %w: the agent needs to run as root, and a disk it can write to", err)
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	for range lockTries { // Alive holds it for a moment
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			break
-		}
-		<-time.After(lockPause)
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err = unix.FcntlFlock(f.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+	if err == nil {
+		err = outwaitForked(f, forkPatience)
 	}
 	if err != nil {
 		_ = f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
 			return nil, fail(CodeOther, "%w: another agent is running: see startup-agent status", errRefused)
 		}
 		return nil, fail(CodeRecord, "take lock: %w", err)
 	}
 	return func() { _ = f.Close() }, nil
+}
+
+// outwaitForked takes the flock. A child of a dead agent that has it loses it at
+// its execve; one that does not get there in time is killed, which loses nothing:
+// it has not started its script.
+func outwaitForked(f *os.File, patience time.Duration) error {
+	flock := func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+	err := flock()
+	for ; errors.Is(err, syscall.EWOULDBLOCK) && patience > 0; patience -= forkPoll {
+		<-time.After(forkPoll)
+		err = flock()
+	}
+	if errors.Is(err, syscall.EWOULDBLOCK) && runner.KillForked(f) > 0 {
+		return nil
+	}
+	return err //nolint:wrapcheck // the caller says what it was for
 }
 
 // save writes the record, and its public copy for those who may not read it.

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,8 +34,9 @@ func groupAlive(pgid int) bool {
 
 // procStat is the part of /proc/PID/stat (proc_pid_stat(5)) used here.
 type procStat struct {
-	pid, group, session int
-	state               byte
+	pid, group, session, threads int
+	started                      string // since boot, in clock ticks: with the pid it names one process
+	state                        byte
 }
 
 func (p procStat) running() bool { return p.state != 'Z' && p.state != 'X' }
@@ -50,31 +54,81 @@ func procStats() ([]procStat, error) {
 		if err != nil {
 			continue
 		}
-		text, err := os.ReadFile(procFile(pid, "stat"))
-		if err != nil {
-			continue
-		}
-		if st, ok := parseStat(pid, text); ok {
+		if st, ok := readStat(pid); ok {
 			stats = append(stats, st)
 		}
 	}
 	return stats, nil
 }
 
+func readStat(pid int) (procStat, bool) {
+	text, err := os.ReadFile(procFile(pid, "stat"))
+	if err != nil {
+		return procStat{}, false
+	}
+	return parseStat(pid, text)
+}
+
+// The fields of /proc/PID/stat after the name, from 0.
+const (
+	statState   = 0
+	statGroup   = 2
+	statSession = 3
+	statThreads = 17
+	statStarted = 19
+)
+
 // parseStat reads "PID (NAME) STATE PPID GROUP SESSION …". The name may hold
 // spaces and parentheses, so the fields are counted from the last one.
 func parseStat(pid int, text []byte) (procStat, bool) {
 	_, rest, ok := cutLast(text, ')')
 	fields := bytes.Fields(rest)
-	if !ok || len(fields) < 4 {
+	if !ok || len(fields) <= statStarted {
 		return procStat{}, false
 	}
-	group, err1 := strconv.Atoi(string(fields[2]))
-	session, err2 := strconv.Atoi(string(fields[3]))
-	if err1 != nil || err2 != nil {
-		return procStat{}, false
+	st := procStat{pid: pid, state: fields[statState][0], started: string(fields[statStarted])}
+	for field, to := range map[int]*int{statGroup: &st.group, statSession: &st.session, statThreads: &st.threads} {
+		n, err := strconv.Atoi(string(fields[field]))
+		if err != nil {
+			return procStat{}, false
+		}
+		*to = n
 	}
-	return procStat{pid: pid, state: fields[0][0], group: group, session: session}, true
+	return st, true
+}
+
+// signal sends a signal to the process, unless its pid is another's by now.
+func (p procStat) signal(sig syscall.Signal) {
+	handle, err := os.FindProcess(p.pid) // a pidfd: from here on it is one process
+	if err != nil {
+		return
+	}
+	defer func() { _ = handle.Release() }()
+	if now, ok := readStat(p.pid); ok && now.started == p.started {
+		_ = handle.Signal(sig) // an error means that it has ended
+	}
+}
+
+// hasOpen reports whether one of these descriptors of a process is the file;
+// without any, whether one of all is.
+func hasOpen(pid int, file os.FileInfo, fds ...string) bool {
+	if len(fds) == 0 {
+		entries, err := os.ReadDir(procFile(pid, "fd"))
+		if err != nil {
+			return false
+		}
+		for _, e := range entries {
+			fds = append(fds, e.Name())
+		}
+	}
+	return slices.ContainsFunc(fds, func(fd string) bool {
+		info, err := os.Stat(procFile(pid, "fd", fd))
+		return err == nil && os.SameFile(info, file)
+	})
+}
+
+func procFile(pid int, names ...string) string {
+	return filepath.Join("/proc", strconv.Itoa(pid), filepath.Join(names...))
 }
 
 func cutLast(text []byte, sep byte) (before, after []byte, found bool) {

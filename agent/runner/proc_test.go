@@ -44,16 +44,17 @@ func TestGroupAliveSeesNoZombies(t *testing.T) {
 }
 
 func TestParseStat(t *testing.T) {
+	const rest = " 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 3 0 98765 8192 100"
 	tests := []struct {
 		name, text string
 		want       procStat
 		ok         bool
 	}{
-		{"plain", "7 (sleep) S 1 5 4 0 -1", procStat{pid: 7, group: 5, session: 4, state: 'S'}, true},
-		{"a name with spaces and parentheses", "7 (a) Z 9 9 9 (b)) R 1 5 4 0", procStat{pid: 7, group: 5, session: 4, state: 'R'}, true},
-		{"no name", "7 S 1 5 4", procStat{}, false},
-		{"cut off", "7 (sleep) S 1 5", procStat{}, false},
-		{"no numbers", "7 (sleep) S 1 x 4", procStat{}, false},
+		{"plain", "7 (sleep) S 1 5 4" + rest, procStat{pid: 7, group: 5, session: 4, threads: 3, started: "98765", state: 'S'}, true},
+		{"a name with spaces and parentheses", "7 (a) Z 9 9 9 (b)) R 1 5 4" + rest, procStat{pid: 7, group: 5, session: 4, threads: 3, started: "98765", state: 'R'}, true},
+		{"no name", "7 S 1 5 4" + rest, procStat{}, false},
+		{"cut off", "7 (sleep) S 1 5 4 0 -1", procStat{}, false},
+		{"no numbers", "7 (sleep) S 1 x 4" + rest, procStat{}, false},
 		{"empty", "", procStat{}, false},
 	}
 	for _, test := range tests {
