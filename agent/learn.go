@@ -129,6 +129,7 @@ func (a *Agent) resume(log *zap.Logger, u userdata.Userdata) error {
 	if err != nil && !errors.Is(err, record.ErrNone) {
 		return &failure{CodeRecord, err}
 	}
+	a.stopCutOff(log, old)
 	a.run = a.fresh(u.Digest)
 	a.env = a.doc.Env
 	if old == nil || old.InstanceID != a.who.InstanceID || old.UserdataSHA256 != u.Digest || a.Force {
@@ -172,10 +173,14 @@ func (a *Agent) goOn(log *zap.Logger, old *record.Run) error {
 		return a.anew(old)
 	}
 	a.run.Bundle, a.run.Modules, a.run.OnFailure = old.Bundle, old.Modules, old.OnFailure
-	for i, m := range a.run.Modules {
+	for i := range a.run.Modules {
+		m := &a.run.Modules[i]
+		if old.BootID != a.BootID {
+			countCutOff(old, m)
+		}
 		if m.State == record.Running {
 			log.Warn("module was cut off: running it again", zap.String(journal.KeyModule, m.Name), zap.Int("attempt", m.Attempts))
-			a.run.Modules[i].State = record.Interrupted
+			m.State = record.Interrupted
 		}
 	}
 	if old.BootID != a.BootID {
@@ -186,6 +191,7 @@ func (a *Agent) goOn(log *zap.Logger, old *record.Run) error {
 			return fail(CodeUsage, "%w: the bundle has no module %s", errRefused, a.Only)
 		}
 		a.again(func(m record.Module) bool { return m.Name == a.Only })
+		a.run.Module(a.Only).CutOff = 0 // a person asks for it
 	}
 	contents, err := a.unpacked()
 	if err != nil {

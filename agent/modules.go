@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,8 +33,10 @@ func (a *Agent) modules(ctx context.Context) error {
 				log.Info("module done before")
 				continue
 			}
-			if err := a.module(ctx, m, rec, log); err != nil {
-				return err
+			if !a.cutOffTooOften(rec, log) {
+				if err := a.module(ctx, m, rec, log); err != nil {
+					return err
+				}
 			}
 			if rec.State == record.Failed && a.run.OnFailure != module.OnFailureContinue {
 				break
@@ -60,6 +61,9 @@ func (a *Agent) verdict() error {
 	switch {
 	case len(failed) == 1:
 		m := a.run.Module(failed[0])
+		if m.CutOff > maxReboots {
+			return fail(CodeModule, "module %s failed: %s", m.Name, m.Reason)
+		}
 		return fail(CodeModule, "module %s failed: %s%s", m.Name, m.Reason, a.advice(m.Name, "it"))
 	case len(failed) > 1:
 		return fail(CodeModule, "%d of %d modules failed: %s%s", len(failed), len(a.run.Modules), strings.Join(failed, ", "), a.advice("MODULE", "them"))
@@ -87,7 +91,7 @@ func (a *Agent) hide(m bundle.Module) {
 
 const (
 	maxRetries = 8 // times that one module may ask to be run again later
-	maxReboots = 5 // times that one module may ask for a reboot, as in EC2Launch v2
+	maxReboots = 5 // times that one module may ask for a reboot, as in EC2Launch v2, or be cut off by a shutdown
 )
 
 // retryWait is how long a module waits that asked to be run again, for the nth
@@ -119,7 +123,7 @@ func (a *Agent) module(ctx context.Context, m bundle.Module, rec *record.Module,
 		a.run.NextRetryAt = nil
 		if ctx.Err() != nil {
 			rec.State = record.Interrupted
-			return a.stopped(ctx, m)
+			return a.stopped(ctx, m, rec)
 		}
 	}
 }
@@ -133,7 +137,7 @@ func (a *Agent) attempt(ctx context.Context, m bundle.Module, rec *record.Module
 	began, before := time.Now().UTC(), *rec
 	*rec = record.Module{
 		Name: m.Name, Run: m.Run, State: record.Running, StartedAt: &began,
-		Attempts: rec.Attempts + 1, Retries: rec.Retries, Reboots: rec.Reboots, LogFrom: rec.LogFrom,
+		Attempts: rec.Attempts + 1, Retries: rec.Retries, Reboots: rec.Reboots, CutOff: rec.CutOff, LogFrom: rec.LogFrom,
 	}
 	if err := a.save(); err != nil {
 		*rec = before
@@ -161,19 +165,11 @@ func (a *Agent) attempt(ctx context.Context, m bundle.Module, rec *record.Module
 	logEnd(log, rec, result)
 	switch {
 	case rec.State == record.Interrupted:
-		return false, a.stopped(ctx, m)
+		return false, a.stopped(ctx, m, rec)
 	case asked == module.ExitReboot:
 		return false, a.reboot(ctx, m, rec, log)
 	}
 	return asked == module.ExitRetry, nil
-}
-
-// stopped says why a module was interrupted, and what to do.
-func (a *Agent) stopped(ctx context.Context, m bundle.Module) error {
-	if cause := context.Cause(ctx); !errors.Is(cause, errDeadline) {
-		return fmt.Errorf("module %s was stopped: %w", m.Name, cause)
-	}
-	return fmt.Errorf("module %s was stopped: %w: raise timeout: in the userdata, or see what it waited for with startup-agent logs %s", m.Name, errDeadline, m.Name)
 }
 
 // again makes modules pending again that run at every boot, or that name.
@@ -182,7 +178,7 @@ func (a *Agent) again(which func(record.Module) bool) {
 		if which(m) {
 			again := record.Module{Name: m.Name, Run: m.Run, State: record.Pending, Attempts: m.Attempts, LogFrom: m.LogFrom}
 			if m.State != record.Succeeded && m.State != record.Skipped {
-				again.Reboots = m.Reboots // or it could ask for one at every boot, for ever
+				again.Reboots, again.CutOff = m.Reboots, m.CutOff // or it could reboot at every boot, for ever
 			}
 			a.run.Modules[i] = again
 		}

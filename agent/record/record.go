@@ -81,6 +81,7 @@ type Module struct {
 	Attempts  int        `json:"attempts"`
 	Retries   int        `json:"retries,omitempty"`    // how often it asked to be run again later
 	Reboots   int        `json:"reboots,omitempty"`    // how often it asked for a reboot
+	CutOff    int        `json:"cut_off,omitempty"`    // how often the machine went down while it ran
 	StartedAt *time.Time `json:"started_at,omitempty"` // of the last attempt
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
 	Seconds   float64    `json:"seconds"` // of the last attempt
