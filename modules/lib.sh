@@ -489,7 +489,8 @@ put_user() {
 #   put above: restarted (or reloaded) when the module is dirty. All units that use
 #   the files belong into one call: it ends by calling the module clean.
 #   changes: the services, the dirty mark
-#   exit: 0 when all are active, else 1 after showing the last log lines of one
+#   exit: 0 when all are active, or will be when the agent is done, as they are ordered
+#   after it; else 1 after showing the last log lines of one
 svc_up() {
   local unit how=restart
   if [ "$1" = --reload ]; then
@@ -513,27 +514,80 @@ svc_up() {
 }
 
 _svc_start() { # UNIT restart|reload
-  if _starts_after_agent "$1"; then
-    systemctl --no-block start "$1"
-    log "$1 is ordered after the agent: it starts when the agent is done"
+  local verb=start said="started $1"
+  if systemctl -q is-active "$1"; then
+    is_dirty || return 0
+    verb=$2 said="$2 of $1"
+  else
+    systemctl reset-failed "$1" 2>/dev/null || true
+  fi
+  if _waits_for_agent "$1"; then
+    systemctl --no-block "$verb" "$1"
+    log "$1 is ordered after the agent: its $verb comes when the agent is done"
     return 0
   fi
-  if ! systemctl -q is-active "$1"; then
-    systemctl reset-failed "$1" 2>/dev/null || true
-    systemctl start "$1" || _svc_failed "$1"
-    changed "started $1"
-  elif is_dirty; then
-    systemctl "$2" "$1" || _svc_failed "$1"
-    changed "$2 of $1"
-  fi
+  systemctl "$verb" "$1" || _svc_failed "$1"
+  changed "$said"
   # not the exit status of start: that is 0 too when a Condition of the unit fails
   systemctl -q is-active "$1" || _svc_failed "$1"
 }
 
-# Waiting for such a unit from inside the agent would wait for ever.
-_starts_after_agent() {
-  [[ " $(systemctl show -p After "$1") " =~ [\ =](startup-agent\.service|multi-user\.target)\  ]] &&
-    [ "$(systemctl is-active startup-agent.service 2>/dev/null)" = activating ]
+# Would a start of UNIT wait for the agent, which waits for it here, for ever? It
+# waits for those units it is ordered after that have a job: they are in the queue,
+# or get there because UNIT needs them and they are not active. These wait likewise.
+_waits_for_agent() { # UNIT
+  local agent=startup-agent.service running='' self unit kind id needs
+  local -A after=() seen=()
+  local -a todo=()
+  while read -r _ unit kind _; do
+    case $kind in start | restart | reload* | verify-active) todo+=("$unit") ;; esac
+    [ "$unit" != "$agent" ] || running=1
+  done < <(systemctl list-jobs --no-legend --full)
+  [ -n "$running" ] || return 1
+  self=$(systemctl show -p Id --value -- "$1") # it may be an alias
+  _unit_edges "${todo[@]}"
+  todo=("$self")
+  while [ ${#todo[@]} -gt 0 ]; do
+    needs=
+    _unit_edges "${todo[@]}"
+    todo=()
+    for unit in $needs; do
+      [ -n "${after[$unit]+known}" ] || todo+=("$unit")
+      after[$unit]=${after[$unit]:-}
+    done
+  done
+  todo=("$self")
+  while [ ${#todo[@]} -gt 0 ]; do
+    id=${todo[0]}
+    todo=("${todo[@]:1}")
+    for unit in ${after[$id]:-}; do
+      [ "$unit" != "$agent" ] || return 0
+      [ -n "${seen[$unit]:-}" ] || todo+=("$unit")
+      seen[$unit]=1
+    done
+  done
+  return 1
+}
+
+# Puts into after, of _waits_for_agent, what each UNIT is ordered after, and into needs
+# what it pulls in; not of one that is active and has no job, for which nobody waits.
+_unit_edges() { # UNIT…
+  local line id='' order='' pulls='' state='' job=''
+  while IFS= read -r line; do
+    case $line in
+      Id=*) id=${line#*=} ;;
+      After=*) order=${line#*=} ;;
+      Requires=* | BindsTo=* | Wants=*) pulls+=" ${line#*=}" ;;
+      ActiveState=*) state=${line#*=} ;;
+      Job=[1-9]*) job=queued ;;
+      '')
+        if [ "$state" != active ] || [ -n "$job" ] || [ "$id" = "$self" ]; then
+          after[$id]=$order needs+=$pulls
+        fi
+        id='' order='' pulls='' state='' job=''
+        ;;
+    esac
+  done < <(systemctl show -p Id -p After -p Requires -p BindsTo -p Wants -p ActiveState -p Job -- "$@" && echo)
 }
 
 _svc_failed() {

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -89,14 +90,71 @@ func TestAStartThatLiesIsFoundOut(t *testing.T) {
 
 func TestAUnitOrderedAfterTheAgentIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	for _, after := range []string{"startup-agent.service", "multi-user.target"} {
-		h := newHost(t, debian12)
-		h.write("units/web.after", after)
-		h.write("units/startup-agent.service.active", "activating")
-		got := h.want(0, serve)
-		wantIn(t, got.stdout, "it starts when the agent is done")
-		h.wantCalls("systemctl daemon-reload", "systemctl enable web", "systemctl --no-block start web")
+	const agent = "startup-agent.service"
+	running := map[string]string{agent + ".job": "start running"}
+	tests := map[string]struct {
+		units map[string]string // files of the stand-in
+		waits bool              // a start would wait for ever
+	}{
+		"after the agent": {units: map[string]string{"web.after": agent}, waits: true},
+		"after a unit of the queue after the agent":  {units: map[string]string{"web.after": "app", "app.after": agent, "app.job": "start waiting"}, waits: true},
+		"after one that has no job":                  {units: map[string]string{"web.after": "app", "app.after": agent}},
+		"after one that is active":                   {units: map[string]string{"web.after": "app", "web.wants": "app", "app.after": agent, "app.active": ""}},
+		"after one that is active and restarts":      {units: map[string]string{"web.after": "app", "app.after": agent, "app.active": "", "app.job": "restart waiting"}, waits: true},
+		"after one that is stopped":                  {units: map[string]string{"web.after": "app", "app.after": agent, "app.job": "stop waiting"}},
+		"after one that it needs":                    {units: map[string]string{"web.after": "app", "web.wants": "other app", "app.after": agent}, waits: true},
+		"needs one that it is not ordered after":     {units: map[string]string{"web.wants": "app", "app.after": agent}},
+		"after one that what it needs needs":         {units: map[string]string{"web.after": "db", "web.wants": "app", "app.wants": "db", "db.after": agent}, waits: true},
+		"five units away":                            {units: map[string]string{"web.after": "a", "a.after": "b", "b.after": "c", "c.after": "d", "d.after": agent, "a.job": "start", "b.job": "start", "c.job": "start", "d.job": "start"}, waits: true},
+		"a circle that does not have the agent":      {units: map[string]string{"web.after": "a", "web.wants": "a", "a.after": "b web", "a.wants": "b web", "b.after": "a web", "b.job": "start"}},
+		"a target that waits for all that it starts": {units: map[string]string{"web.after": "multi-user.target", "multi-user.target.after": agent, "multi-user.target.job": "start waiting"}, waits: true},
+		"another unit of a like name":                {units: map[string]string{"web.after": "my-" + agent, "my-" + agent + ".job": "start"}},
 	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, agentRuns := range []bool{true, false} {
+				h := newHost(t, debian12)
+				for file, text := range test.units {
+					h.write("units/"+file, text)
+				}
+				if agentRuns {
+					for file, text := range running {
+						h.write("units/"+file, text)
+					}
+				}
+				start := "systemctl start web"
+				if test.waits && agentRuns {
+					start = "systemctl --no-block start web"
+				}
+				got := h.want(0, serve)
+				h.wantCalls("systemctl daemon-reload", "systemctl enable web", start)
+				if said := strings.Contains(got.stdout, "when the agent is done"); said != (test.waits && agentRuns) {
+					t.Errorf("it says %q", got.stdout)
+				}
+			}
+		})
+	}
+}
+
+func TestARestartThatWouldWaitForTheAgentIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, debian12)
+	h.want(0, serve)
+	h.calls()
+	h.write("units/web.after", "startup-agent.service")
+	h.write("units/startup-agent.service.job", "start running")
+	for _, how := range []string{"restart", "reload"} {
+		h.env = []string{"CONF=" + how}
+		script := serve
+		if how == "reload" {
+			script = strings.Replace(serve, "svc_up", "svc_up --reload", 1)
+		}
+		h.want(0, script)
+		h.wantCalls("systemctl daemon-reload", "systemctl --no-block "+how+" web")
+	}
+	h.want(0, strings.Replace(serve, "svc_up", "svc_up --reload", 1))
+	h.wantCalls()
 }
 
 func TestWithoutSystemdAServiceIsOnlyEnabled(t *testing.T) {
