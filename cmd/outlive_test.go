@@ -240,3 +240,36 @@ func TestScriptsGetSignalsAsUsual(t *testing.T) {
 		})
 	}
 }
+
+// The agent of a rehearsal outlives a hangup, so the packer must end it.
+func TestHangupEndsARehearsal(t *testing.T) {
+	t.Parallel()
+	b := newBoot(t, "")
+	if err := os.MkdirAll(b.path("modules/one"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(b.path("userdata"), b.path("modules/one/start")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(b.path("modules/one/start"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("startup-packer", "rehearse", b.path("modules"))
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.up.Read(make([]byte, 8)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Process.Signal(unix.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait()
+	if got := c.ProcessState.ExitCode(); got != 130 {
+		t.Errorf("exit code %d (%v), want 130", got, c.ProcessState)
+	}
+	b.goOn() // to nobody
+	if _, err := os.Stat(b.path("ran")); err == nil {
+		t.Error("the module went on")
+	}
+}

@@ -34,13 +34,17 @@ const (
 	codeInterrupted = 130
 )
 
-// Main is the program, until it ends, or a SIGINT or SIGTERM ends it. It returns
-// the exit code.
+// Main is the program, until it ends, or a SIGINT, SIGTERM or SIGHUP ends it; the
+// last only where it is not ignored, as under nohup. It returns the exit code.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 1 && args[0] == sandbox.Command {
 		return sandbox.Inside()
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // a rehearsal must not go on alone: the agent in it outlives a SIGHUP
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(ctx, signals...)
 	defer stop()
 	p := &program{stdout: stdout, stderr: stderr}
 	root := p.command()
