@@ -62,7 +62,7 @@ func (a *Agent) lock() (unlock func(), err error) {
 	}
 	err = unix.FcntlFlock(f.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
 	if err == nil {
-		err = outwaitForked(f, forkPatience)
+		err = outwaitForked(f)
 	}
 	if err != nil {
 		_ = f.Close()
@@ -77,17 +77,26 @@ func (a *Agent) lock() (unlock func(), err error) {
 // outwaitForked takes the flock. A child of a dead agent that has it loses it at
 // its execve; one that does not get there in time is killed, which loses nothing:
 // it has not started its script.
-func outwaitForked(f *os.File, patience time.Duration) error {
-	flock := func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
-	err := flock()
-	for ; errors.Is(err, syscall.EWOULDBLOCK) && patience > 0; patience -= forkPoll {
+func outwaitForked(f *os.File) error {
+	err := flock(f)
+	if !errors.Is(err, syscall.EWOULDBLOCK) || runner.KillForked(f) == 0 {
+		return err
+	}
+	if err = flock(f); errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil // it hangs in the kernel, and dies before it is out of there
+	}
+	return err
+}
+
+// flock takes the flock, within forkPatience.
+func flock(f *os.File) error {
+	for waited := time.Duration(0); ; waited += forkPoll {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || waited >= forkPatience {
+			return err //nolint:wrapcheck // the caller says what it was for
+		}
 		<-time.After(forkPoll)
-		err = flock()
 	}
-	if errors.Is(err, syscall.EWOULDBLOCK) && runner.KillForked(f) > 0 {
-		return nil
-	}
-	return err //nolint:wrapcheck // the caller says what it was for
 }
 
 // save writes the record, and its public copy for those who may not read it.

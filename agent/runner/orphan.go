@@ -87,14 +87,22 @@ func StopMarked(grace time.Duration, marks ...string) int {
 	if found == 0 {
 		return 0
 	}
+	sent := unix.SIGTERM
+	send := func(sig unix.Signal, to []procStat) {
+		for _, st := range to {
+			st.signal(sig)
+		}
+	}
 	group{
 		leaderDone: notOurs(),
-		signal: func(sig unix.Signal) {
-			for _, st := range marked(marks) {
-				st.signal(sig)
+		signal:     func(sig unix.Signal) { sent = sig; send(sig, marked(marks)) },
+		alive: func() bool {
+			left := marked(marks)
+			if sent == unix.SIGKILL { // again: they may have forked meanwhile
+				send(sent, left)
 			}
+			return len(left) > 0
 		},
-		alive: func() bool { return len(marked(marks)) > 0 },
 	}.stop(min(grace, InterruptGrace))
 	return found
 }
