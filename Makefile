@@ -92,6 +92,14 @@ test: $(AGE) ## run all tests, with the race detector
 sweep: ## kill the agent, and fail its disk, at every call that changes the disk
 	SWEEP=1 go test -count=1 -timeout 30m -v -run TestSweep ./agent/sweep | awk '!/^ *(=== |--- PASS)/ {print; fflush()}'
 
+.PHONY: crash-test
+crash-test: ## kill the agent 1,000 times at random moments, on a busy machine (minutes); CRASH_SEED repeats a test
+	CRASH_KILLS=$${CRASH_KILLS:-1000} go test -count=1 -timeout 60m -v -run 'TestRandomKills|TestKilledBetween' ./agent/sweep | grep --line-buffered -vE '^ *(=== |--- PASS)'
+
+.PHONY: power-test
+power-test: ## cut the power of a disk 200 times under the agent (minutes); needs root and loop devices
+	POWER_CUTS=$${POWER_CUTS:-200} unshare --mount go test -count=1 -timeout 60m -v -run TestPowerCuts ./agent/sweep | grep --line-buffered -vE '^ *(=== |--- PASS)'
+
 .PHONY: integration
 integration: $(AGE) $(HCLFMT) $(MOCK) $(VERSITYGW) $(TOXIPROXY) $(REGISTRY) ## run the tests against other people's servers: metadata mock, S3, toxiproxy, OCI registry
 	PATH="$(TOOLS):$$PATH" go test -tags integration -count 1 $$(grep -rl --include=*_test.go --exclude-dir=proving '^//go:build integration' agent internal packer scripts | xargs -n 1 dirname | sort -u | sed 's|^|./|')

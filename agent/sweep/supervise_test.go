@@ -49,6 +49,9 @@ const supervisedEnv = "SWEEP_SUPERVISED"
 // handOver is the socket by which the filter's descriptor comes back.
 const handOver = 3
 
+// execve is supervised for the sake of the agent's children: see supervisor.forked.
+const execve = "execve"
+
 // supervised are the calls that change the disk, but for openat, which does so
 // with O_CREAT. Go makes no others, such as rename or mkdir without "at".
 func supervised() map[uint32]string {
@@ -59,6 +62,7 @@ func supervised() map[uint32]string {
 		unix.SYS_RENAMEAT: "renameat", unix.SYS_RENAMEAT2: "renameat2", unix.SYS_UNLINKAT: "unlinkat",
 		unix.SYS_MKDIRAT: "mkdirat", unix.SYS_LINKAT: "linkat", unix.SYS_SYMLINKAT: "symlinkat",
 		unix.SYS_OPENAT: "openat",
+		unix.SYS_EXECVE: execve,
 	}
 }
 
@@ -116,6 +120,10 @@ func setFilter() (int, error) {
 // itself, not of its children, below root; n counts them from 1. What the process
 // leaves behind is served until the end of the test.
 func supervise(t *testing.T, cmd *exec.Cmd, root string, decide func(n int, c call) verdict) error {
+	return (&supervisor{root: root, decide: decide}).run(t, cmd)
+}
+
+func (s *supervisor) run(t *testing.T, cmd *exec.Cmd) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -136,7 +144,7 @@ func supervise(t *testing.T, cmd *exec.Cmd, root string, decide func(n int, c ca
 		_ = cmd.Wait()
 		return err
 	}
-	s := &supervisor{listener: listener, pid: cmd.Process.Pid, root: root, decide: decide}
+	s.listener, s.pid = listener, cmd.Process.Pid
 	served := make(chan error, 1)
 	go func() { served <- s.serve() }()
 	t.Cleanup(func() {
@@ -167,7 +175,9 @@ func receive(socket int) (int, error) {
 	return fds[0], nil
 }
 
-// supervisor answers for one process, and lets its children pass.
+// supervisor answers for one process, and lets its children pass. With forked, each
+// process that comes to an execve is held there until release is closed, if
+// forked says so.
 type supervisor struct {
 	listener int
 	pid      int
@@ -175,6 +185,8 @@ type supervisor struct {
 	decide   func(int, call) verdict
 	deciding sync.Mutex
 	n        int
+	forked   func(pid int) bool
+	release  chan struct{}
 }
 
 // notification and answer are struct seccomp_notif and seccomp_notif_resp.
@@ -217,6 +229,13 @@ func (s *supervisor) serve() error {
 			return fmt.Errorf("receive: %w", err)
 		}
 		a := answer{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+		if s.forked != nil && supervised()[n.nr] == execve && int(n.tid) != s.pid && s.forked(int(n.tid)) {
+			go func() {
+				<-s.release
+				_ = s.ioctl(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&a)) // an error: it is gone
+			}()
+			continue
+		}
 		switch v := s.judge(n); {
 		case v.kill:
 			if err := unix.Kill(s.pid, unix.SIGKILL); err != nil {

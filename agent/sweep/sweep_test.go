@@ -6,6 +6,7 @@
 // again, what runs is of a whole bundle, and no failure passes for success.
 //
 // "make sweep" tries every call; a plain "go test" a few spread over the run.
+// "make crash-test" kills at random moments, "make power-test" cuts the power.
 package sweep_test
 
 import (
