@@ -33,7 +33,8 @@ func (a *Agent) stopCutOff(log *zap.Logger, old *record.Run) {
 		left := runner.StopMarked(runner.InterruptGrace,
 			module.EnvStateDir+"="+a.Paths.ModuleState(m.Name), module.EnvAttempt+"="+strconv.Itoa(m.Attempts))
 		if left > 0 {
-			log.Warn("stopped what was left running of a module that was cut off", zap.String(journal.KeyModule, m.Name), zap.Int("processes", left))
+			log.Warn("stopped what was left running of a module that was cut off",
+				zap.String(journal.KeyModule, m.Name), zap.Int("processes", left))
 		}
 	}
 }
@@ -56,7 +57,8 @@ func (a *Agent) stopped(ctx context.Context, m bundle.Module, rec *record.Module
 	if !errors.Is(cause, errDeadline) {
 		return fmt.Errorf("module %s was stopped: %w", m.Name, cause)
 	}
-	return fmt.Errorf("module %s was stopped: %w: raise timeout: in the userdata, or see what it waited for with startup-agent logs %s", m.Name, errDeadline, m.Name)
+	return fmt.Errorf("module %s was stopped: %w: raise timeout: in the userdata, or see what it waited for with startup-agent logs %s",
+		m.Name, errDeadline, m.Name)
 }
 
 // cutOffTooOften fails a module that was cut off by as many shutdowns as it may
@@ -67,7 +69,8 @@ func (a *Agent) cutOffTooOften(rec *record.Module, log *zap.Logger) bool {
 	}
 	rec.State = record.Failed
 	rec.Reason = fmt.Sprintf("the machine went down %d times while it ran, so it is not started again: "+
-		"a script that needs a reboot must exit with %d and not reboot the machine itself; once it does, run startup-agent run --force",
+		"a script that needs a reboot must exit with %d and not reboot the machine itself; "+
+		"once it does, run startup-agent run --force",
 		rec.CutOff, module.ExitReboot)
 	log.Error("module not started", zap.String("error", rec.Reason))
 	return true

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"startup-bundle/agent/record"
+	"startup-bundle/agent/runner"
 	"startup-bundle/internal/document"
+	"startup-bundle/internal/module"
 )
 
 // nextBoot starts the agent as the next boot does.
@@ -44,6 +46,13 @@ func (m *machine) ran() int { return strings.Count(m.read("ran"), "\n") }
 
 const shutdown = "kill -TERM $PPID; sleep 60" // as the shutdown that the script asked for does
 
+// shutdownLater comes while the module waits for its next try.
+const shutdownLater = `(
+while ! grep -q next_retry_at $root/var/lib/startup-agent/record.json; do sleep 0.01; done
+kill -TERM $PPID
+) >/dev/null 2>&1 &
+exit 75`
+
 func TestModuleThatRebootsTheMachineItselfIsBounded(t *testing.T) {
 	const name = "boots"
 	tests := map[string]struct {
@@ -56,7 +65,7 @@ func TestModuleThatRebootsTheMachineItselfIsBounded(t *testing.T) {
 			start: `trap 'sleep 0.01; exit 0' TERM; kill -TERM $PPID; while :; do sleep 0.01; done`,
 		}},
 		"its check is interrupted":      {script: script{start: "true", check: shutdown}},
-		"it asked to be run later":      {script: script{start: "(while [ -e $root/ran ] && ! grep -q next_retry_at $root/var/lib/startup-agent/record.json; do sleep 0.01; done; kill -TERM $PPID) >/dev/null 2>&1 & exit 75"}},
+		"it asked to be run later":      {script: script{start: shutdownLater}},
 		"a module of every boot":        {script: script{start: shutdown, run: "every-boot"}},
 		"a userdata script":             {script: script{start: shutdown}, userdataScript: true},
 		"the power goes":                {script: script{start: shutdown}, afterwards: func(m *machine) { m.powerCut(name, false) }},
@@ -91,14 +100,16 @@ func TestModuleThatRebootsTheMachineItselfIsBounded(t *testing.T) {
 				t.Errorf("it ran %d times, want %d; next: %q", m.ran(), maxReboots+1, m.read("next"))
 			}
 			rec := m.module(recorded)
-			if rec.State != record.Failed || !strings.Contains(rec.Reason, "went down 6 times") || !strings.Contains(rec.Reason, "exit with 194") {
+			if rec.State != record.Failed || !strings.Contains(rec.Reason, "went down 6 times") ||
+				!strings.Contains(rec.Reason, "exit with 194") {
 				t.Errorf("recorded %+v", rec)
 			}
 			m.logged("run failed .*exit with 194")
 			if got := m.start(func(c *Config) { c.Only = recorded }); got != CodeInterrupted || m.ran() != maxReboots+2 {
 				t.Errorf("--only: exit code %d, it ran %d times", got, m.ran())
 			}
-			if got := m.start(func(c *Config) { c.Force = true }); got != CodeInterrupted || m.ran() != maxReboots+3 || m.module(recorded).CutOff != 1 {
+			got := m.start(func(c *Config) { c.Force = true })
+			if got != CodeInterrupted || m.ran() != maxReboots+3 || m.module(recorded).CutOff != 1 {
 				t.Errorf("--force: exit code %d, it ran %d times, recorded %+v", got, m.ran(), m.module(recorded))
 			}
 		})
@@ -178,7 +189,7 @@ echo $STARTUP_ATTEMPT >>$root/ran
 			m.boot = bootID()
 			m.want(CodeDone)
 			pid := strings.TrimSpace(m.read("left"))
-			t.Cleanup(func() { _ = exec.Command("sh", "-c", "kill -9 $0 2>/dev/null", pid).Run() })
+			t.Cleanup(func() { runner.StopMarked(time.Millisecond, module.EnvStateDir+"="+m.paths().ModuleState("a")) })
 			m.changeRecord(func(r *record.Run) { r.State, r.Modules[0].State = test.state, test.state })
 			if test.state == record.Running {
 				m.changeRecord(func(r *record.Run) { r.Modules[0].Outcome = "" })
