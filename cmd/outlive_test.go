@@ -254,7 +254,7 @@ func TestHangupEndsARehearsal(t *testing.T) {
 	if err := os.Chmod(b.path("modules/one/start"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command("startup-packer", "rehearse", b.path("modules"))
+	c := exec.Command("startup-packer", "rehearse", "--here", b.path("modules")) // its pipes are of this machine
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"startup-bundle/agent/journal"
 )
 
-func write(t *testing.T, w io.Writer, from, to int) {
+func writeLines(t *testing.T, w io.Writer, from, to int) {
 	t.Helper()
 	for i := from; i < to; i++ {
 		if _, err := fmt.Fprintf(w, "line %d\n", i); err != nil {
@@ -27,7 +27,7 @@ func TestSlowTerminalGetsEveryLine(t *testing.T) {
 		terminal := journal.NewTerminal(w)
 		const lines = 2000 // more than are queued
 		go func() {
-			write(t, terminal, 0, lines)
+			writeLines(t, terminal, 0, lines)
 			_ = terminal.Close()
 			_ = w.Close()
 		}()
@@ -49,7 +49,7 @@ func TestStuckTerminalHoldsUpNobody(t *testing.T) {
 		r, w := io.Pipe()
 		terminal := journal.NewTerminal(w)
 		began := time.Now()
-		write(t, terminal, 0, 100_000)
+		writeLines(t, terminal, 0, 100_000)
 		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("the writer was held up for %v", took)
 		}
@@ -71,7 +71,7 @@ func TestStuckTerminalHoldsUpNobody(t *testing.T) {
 				break
 			}
 		}
-		write(t, terminal, 100_000, 100_001)
+		writeLines(t, terminal, 100_000, 100_001)
 		if line, want := <-lines, fmt.Sprintf("[%d lines are left out here; the log has them]", 100_000-got); line != want {
 			t.Errorf("got %q, want %q", line, want)
 		}
@@ -90,7 +90,7 @@ func TestStuckTerminalDoesNotKeepTheProgramFromEnding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		terminal := journal.NewTerminal(w)
-		write(t, terminal, 0, 1)
+		writeLines(t, terminal, 0, 1)
 		began := time.Now()
 		_ = terminal.Close()
 		if took := time.Since(began); took == 0 || took > 5*time.Second {
@@ -107,7 +107,7 @@ func (b *broken) Write([]byte) (int, error) { b.writes++; return 0, errors.New("
 func TestTerminalThatIsGoneIsNobodysError(t *testing.T) {
 	var gone broken
 	terminal := journal.NewTerminal(&gone)
-	write(t, terminal, 0, 10)
+	writeLines(t, terminal, 0, 10)
 	if err := terminal.Close(); err != nil {
 		t.Error(err)
 	}
