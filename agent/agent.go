@@ -50,6 +50,8 @@ type Agent struct {
 	sync chan error         // gives one value once the bundle is on disk; nil: nothing to wait for
 	pace pace
 
+	deadline time.Time // of the run, once the userdata has said how long it may take
+
 	keys     signature.Keys // whose bundles may run; only where enforced
 	enforced bool           // this image trusts certain keys only
 }
@@ -112,7 +114,7 @@ func (a *Agent) Run(ctx context.Context) Code {
 	if err != nil {
 		return a.end(ctx, signaled, began, err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, a.doc.Timeout, errDeadline)
+	ctx, cancel := context.WithDeadlineCause(ctx, a.deadline, errDeadline)
 	defer cancel()
 	stopHeartbeat := a.heartbeat(ctx)
 	if a.have == nil {

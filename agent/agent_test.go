@@ -50,7 +50,7 @@ func newMachine(t *testing.T, doc document.Document, scripts ...script) *machine
 		if s.check != "" {
 			m.write(filepath.Join(dir, "check"), "#!/bin/sh\nroot="+m.root()+"\n"+s.check+"\n", 0o755)
 		}
-		tree, err := bundle.Scan(dir)
+		tree, err := bundle.Scan(t.Context(), dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,6 +110,11 @@ func (m *machine) read(name string) string {
 // start runs the agent once.
 func (m *machine) start(change func(*Config)) Code {
 	m.t.Helper()
+	return m.startIn(context.Background(), change)
+}
+
+func (m *machine) startIn(ctx context.Context, change func(*Config)) Code {
+	m.t.Helper()
 	m.log.Reset()
 	log, err := journal.Open(journal.Config{Path: m.paths().Log(), Terminal: &m.log, Level: zapcore.DebugLevel})
 	if err != nil {
@@ -129,7 +134,7 @@ func (m *machine) start(change func(*Config)) Code {
 	}
 	a := New(c)
 	a.pace = m.pace
-	return a.Run(context.Background())
+	return a.Run(ctx)
 }
 
 // want starts the agent and checks its exit code.

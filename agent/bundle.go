@@ -49,6 +49,9 @@ func (a *Agent) cutShort(ctx context.Context, err error) error {
 	if err == nil || !errors.Is(context.Cause(ctx), errDeadline) {
 		return err
 	}
+	if errors.Is(err, errDeadline) {
+		return fail(CodeDeadline, "%w: see what the network did with startup-agent logs, or raise timeout: in the userdata", err)
+	}
 	return fail(CodeDeadline, "%w while the bundle was fetched and unpacked (%w): see what the network did with startup-agent logs, or raise timeout: in the userdata", errDeadline, err)
 }
 
@@ -94,7 +97,7 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fet
 	}
 	defer stream.Close()
 	url := secret.URL(stream.URL())
-	reader, err := bundle.Open(stream, bundle.Key{Secret: found, Iterations: a.doc.OpenSSLIterations})
+	reader, err := bundle.Open(ctx, stream, bundle.Key{Secret: found, Iterations: a.doc.OpenSSLIterations})
 	if err != nil {
 		return fail(codeOf(ctx, err), "open the bundle from %s: %w", url, a.suspect(ctx, stream, err))
 	}
@@ -104,7 +107,7 @@ func (a *Agent) fetchAndUnpack(ctx context.Context, log *zap.Logger, request fet
 		return err
 	}
 	contents, err := bundle.Unpack(ctx, reader, a.Paths.Bundle(), a.Limits, func(c *bundle.Contents) error {
-		id, err := a.signed(c, nil)
+		id, err := a.signed(ctx, c, nil)
 		if id != "" {
 			by += ":" + id
 		}

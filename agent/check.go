@@ -99,7 +99,7 @@ func (a *Agent) Check(ctx context.Context, only string, tell func(Checked)) (Cod
 	if err != nil {
 		return CodeRecord, err
 	}
-	if a.have, err = bundle.Load(a.Paths.Bundle()); err != nil {
+	if a.have, err = bundle.Load(ctx, a.Paths.Bundle()); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return CodeNoRecord, errors.New("no bundle is unpacked here: there is nothing to check")
 		}
@@ -110,7 +110,7 @@ func (a *Agent) Check(ctx context.Context, only string, tell func(Checked)) (Cod
 	}
 	// Modules that ran may have written into their folders: only what is signed
 	// by whom, and that nothing stands beside them, is looked at.
-	if _, err := a.signed(a.have, func(bundle.Module) bool { return false }); err != nil {
+	if _, err := a.signed(ctx, a.have, func(bundle.Module) bool { return false }); err != nil {
 		return CodeOpen, err
 	}
 	if only != "" && run.Module(only) == nil {

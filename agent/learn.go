@@ -49,7 +49,7 @@ func (a *Agent) learn(ctx context.Context) error {
 		case u.Kind == userdata.Script && !a.cloudInitActive() && a.enforced:
 			return fail(CodeUserdata, "the userdata is a script, and this image runs only signed bundles (%s): pack what it does with startup-packer pack --sign-key, and launch with startup-packer userdata", a.Paths.VerifyKeys())
 		case u.Kind == userdata.Script && !a.cloudInitActive():
-			return a.adopt(log, u)
+			return a.adopt(ctx, log, u)
 		case u.Kind != userdata.Document:
 			return a.idle(log, u)
 		}
@@ -57,12 +57,28 @@ func (a *Agent) learn(ctx context.Context) error {
 			return fail(CodeUserdata, "read userdata: env: %w", err)
 		}
 		a.doc = u.Document
+		ctx, cancel := a.limit(ctx)
+		defer cancel()
 		a.Journal.Add(a.doc.Key)
 		for _, url := range a.doc.URLs {
 			a.Journal.Add(secret.URLSecrets(url)...)
 		}
-		return a.resume(log, u)
+		return overdue(a.resume(ctx, log, u))
 	})
+}
+
+// limit starts the time that the document gives the run.
+func (a *Agent) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	a.deadline = time.Now().Add(a.doc.Timeout)
+	return context.WithDeadlineCause(ctx, a.deadline, errDeadline)
+}
+
+// overdue says of an error that the run's timeout caused what to do about it.
+func overdue(err error) error {
+	if !errors.Is(err, errDeadline) {
+		return err
+	}
+	return fail(CodeDeadline, "%w while the agent checked or removed the bundle on the disk: raise timeout: in the userdata", err)
 }
 
 // readUserdata asks metadata who this is and for the userdata, or reads the file.
@@ -124,7 +140,7 @@ func (a *Agent) fresh(digest string) *record.Run {
 // resume compares with the record: a run of this instance and userdata that
 // succeeded is left alone, but for what runs at every boot; one that did not goes
 // on; anything else begins anew.
-func (a *Agent) resume(log *zap.Logger, u userdata.Userdata) error {
+func (a *Agent) resume(ctx context.Context, log *zap.Logger, u userdata.Userdata) error {
 	old, err := record.Load(a.Paths.Record())
 	if err != nil && !errors.Is(err, record.ErrNone) {
 		return &failure{CodeRecord, err}
@@ -133,15 +149,15 @@ func (a *Agent) resume(log *zap.Logger, u userdata.Userdata) error {
 	a.run = a.fresh(u.Digest)
 	a.env = a.doc.Env
 	if old == nil || old.InstanceID != a.who.InstanceID || old.UserdataSHA256 != u.Digest || a.Force {
-		return a.anew(old)
+		return a.anew(ctx, old)
 	}
 	newBoot := old.BootID != a.BootID
 	done := old.State == record.Succeeded
 	switch {
 	case a.Only != "":
-		return a.goOn(log, old)
+		return a.goOn(ctx, log, old)
 	case done && newBoot && a.doc.Run == document.EveryBoot:
-		return a.anew(old)
+		return a.anew(ctx, old)
 	case done && newBoot && hasEveryBoot(old):
 		log.Info("running what runs at every boot")
 	case done:
@@ -154,23 +170,23 @@ func (a *Agent) resume(log *zap.Logger, u userdata.Userdata) error {
 	default:
 		log.Info("going on with an earlier run", zap.String("state", string(old.State)), zap.Int("attempt", old.Attempt+1))
 	}
-	return a.goOn(log, old)
+	return a.goOn(ctx, log, old)
 }
 
 // anew begins a run afresh.
-func (a *Agent) anew(old *record.Run) error {
+func (a *Agent) anew(ctx context.Context, old *record.Run) error {
 	if a.Only != "" && (old == nil || old.Bundle == nil || a.Force) {
 		return fail(CodeUsage, "%w: no bundle is unpacked to run module %s from: run without --only and --force first", errRefused, a.Only)
 	}
-	return a.clear()
+	return a.clear(ctx)
 }
 
 // goOn takes over what an earlier start of this run has done, before anything is
 // changed on the disk: what is recorded as done must survive whatever comes.
-func (a *Agent) goOn(log *zap.Logger, old *record.Run) error {
+func (a *Agent) goOn(ctx context.Context, log *zap.Logger, old *record.Run) error {
 	a.run.Attempt = old.Attempt + 1
 	if old.Bundle == nil {
-		return a.anew(old)
+		return a.anew(ctx, old)
 	}
 	a.run.Bundle, a.run.Modules, a.run.OnFailure = old.Bundle, old.Modules, old.OnFailure
 	for i := range a.run.Modules {
@@ -193,10 +209,13 @@ func (a *Agent) goOn(log *zap.Logger, old *record.Run) error {
 		a.again(func(m record.Module) bool { return m.Name == a.Only })
 		a.run.Module(a.Only).CutOff = 0 // a person asks for it
 	}
-	contents, err := a.unpacked()
+	contents, err := a.unpacked(ctx)
+	if ctx.Err() != nil { // nothing is known of the bundle yet: it stays
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		log.Warn("the unpacked bundle is not whole: fetching it again", zap.Error(err))
-		return a.clear()
+		return a.clear(ctx)
 	}
 	a.have = contents
 	if err := a.saveEnv(); err != nil { // it is not synced: a power cut may have emptied it
@@ -208,11 +227,11 @@ func (a *Agent) goOn(log *zap.Logger, old *record.Run) error {
 // unpacked returns the bundle on the disk if it is whole and the recorded one. A
 // module that was started may have written into its own folder: once the bundle
 // was on the disk for sure, such a folder is not compared any more.
-func (a *Agent) unpacked() (*bundle.Contents, error) {
+func (a *Agent) unpacked(ctx context.Context) (*bundle.Contents, error) {
 	if !a.run.Bundle.Whole {
 		return nil, errors.New("it was about to be replaced")
 	}
-	contents, err := bundle.Load(a.Paths.Bundle())
+	contents, err := bundle.Load(ctx, a.Paths.Bundle())
 	if err != nil {
 		return nil, err
 	}
@@ -227,23 +246,27 @@ func (a *Agent) unpacked() (*bundle.Contents, error) {
 		return !a.run.Bundle.Durable || a.run.Module(m.Name).Attempts == 0
 	}
 	if a.enforced {
-		_, err = a.signed(contents, compared)
+		_, err = a.signed(ctx, contents, compared)
 	} else {
-		err = contents.Verify(compared)
+		err = contents.Verify(ctx, compared)
 	}
 	return contents, err
 }
 
 // clear makes room for a bundle. The record goes first: where it names no
 // bundle, or names one that is gone, the next start fetches it.
-func (a *Agent) clear() error {
+func (a *Agent) clear(ctx context.Context) error {
 	if a.run.Bundle != nil {
 		a.run.Bundle.Whole, a.run.Bundle.Durable = false, false
 	}
 	if err := a.save(); err != nil {
 		return err
 	}
-	if err := bundle.Remove(a.Paths.Bundle()); err != nil {
+	err := bundle.Remove(ctx, a.Paths.Bundle())
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
 		return fail(CodeRecord, "remove the last run's bundle: %w", err)
 	}
 	return a.saveEnv()

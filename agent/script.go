@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -32,10 +33,12 @@ func (a *Agent) cloudInitActive() bool {
 
 // adopt makes a bundle of a userdata script: one folder with the script as its
 // start. From there on it runs, and is recorded, logged and shown, like any.
-func (a *Agent) adopt(log *zap.Logger, u userdata.Userdata) error {
+func (a *Agent) adopt(ctx context.Context, log *zap.Logger, u userdata.Userdata) error {
 	a.doc = &document.Document{Run: document.Once, Timeout: document.DefaultTimeout}
+	ctx, cancel := a.limit(ctx)
+	defer cancel()
 	u.Digest = scriptKey
-	if err := a.resume(log, u); err != nil || a.have != nil {
+	if err := overdue(a.resume(ctx, log, u)); err != nil || a.have != nil {
 		return err
 	}
 	dir := filepath.Join(a.Paths.Bundle()+bundle.StageSuffix, scriptModule)
@@ -49,7 +52,11 @@ func (a *Agent) adopt(log *zap.Logger, u userdata.Userdata) error {
 	if err != nil {
 		return fail(CodeRecord, "write the userdata script: %w", errors.Join(err, os.RemoveAll(filepath.Dir(dir))))
 	}
-	if a.have, err = bundle.Load(a.Paths.Bundle()); err != nil {
+	a.have, err = bundle.Load(ctx, a.Paths.Bundle())
+	if ctx.Err() != nil {
+		return overdue(context.Cause(ctx))
+	}
+	if err != nil {
 		return fail(CodeRecord, "write the userdata script: %w", err)
 	}
 	if err := a.plan(log, &record.Bundle{Name: "userdata script", SHA256: scriptKey, URL: "userdata"}); err != nil {

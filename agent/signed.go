@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,8 +35,9 @@ func (a *Agent) loadKeys() (err error) {
 
 // signed verifies, where this image trusts certain keys only, that one of them
 // signed an unpacked bundle, and that nothing is in it that is not signed. by is
-// the key's id. Of the modules it compares those that which asks for, nil for all.
-func (a *Agent) signed(c *bundle.Contents, which func(bundle.Module) bool) (by string, err error) {
+// the key's id. It compares the modules for which want returns true; a nil
+// want means all.
+func (a *Agent) signed(ctx context.Context, c *bundle.Contents, want func(bundle.Module) bool) (by string, err error) {
 	if !a.enforced {
 		return "", nil
 	}
@@ -47,10 +49,10 @@ func (a *Agent) signed(c *bundle.Contents, which func(bundle.Module) bool) (by s
 		return "", fail(CodeOpen, "this image runs only bundles signed by %s (%s): %w; pack it again with --sign-key and one of those keys, or add the public key of who signed it to that file in the image",
 			strings.Join(a.keys.IDs(), " or "), a.Paths.VerifyKeys(), err)
 	}
-	if err := c.Covered(which); err != nil {
+	if err := c.Covered(ctx, want); err != nil {
 		return "", fail(CodeOpen, "%w: pack and sign it again with startup-packer", err)
 	}
-	if err := c.Verify(which); err != nil {
+	if err := c.Verify(ctx, want); err != nil {
 		return "", fail(CodeOpen, "signed by %s, and changed afterwards: %w: pack and sign it again with startup-packer", by, err)
 	}
 	return by, nil

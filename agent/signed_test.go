@@ -65,7 +65,7 @@ func (m *machine) packed(s signer, name string) []part {
 	for _, n := range []string{"a", "b"} {
 		dir := filepath.Join(m.dir, "modules", n)
 		m.write(filepath.Join(dir, "start"), "#!/bin/sh\necho "+n+" >>"+m.root()+"/ran\n", 0o755)
-		tree, err := bundle.Scan(dir)
+		tree, err := bundle.Scan(m.t.Context(), dir)
 		if err != nil {
 			m.t.Fatal(err)
 		}

@@ -47,9 +47,9 @@ func Lint(ctx context.Context, src, modules string) ([]Finding, error) {
 	}
 	if info.IsDir() {
 		if _, err := os.Lstat(filepath.Join(src, module.Start)); err == nil {
-			return lintModule(src), nil
+			return lintModule(ctx, src), nil
 		}
-		return lintFolder(src)
+		return lintFolder(ctx, src)
 	}
 	p, finder, err := load(src, modules)
 	if err != nil { // a finding like any other
@@ -78,7 +78,7 @@ func Lint(ctx context.Context, src, modules string) ([]Finding, error) {
 		}
 		if !linted[m.Tree.Dir] {
 			linted[m.Tree.Dir] = true
-			found = append(found, lintModule(m.Tree.Dir)...)
+			found = append(found, lintModule(ctx, m.Tree.Dir)...)
 		}
 		found = append(found, lintOrder(src, at.uses[i], m, p, before)...)
 		before = append(before, m.Name)
@@ -110,14 +110,14 @@ func lintUse(src string, use Use, err error, line int, options map[string]int) [
 
 // lintFolder checks what pack takes for the modules of a folder. A folder without
 // a start that looks like a module otherwise is a mistake; any other is not ours.
-func lintFolder(dir string) ([]Finding, error) {
+func lintFolder(ctx context.Context, dir string) ([]Finding, error) {
 	names, err := source.All(dir)
 	if err != nil {
 		return nil, err
 	}
 	var found []Finding
 	for _, name := range names {
-		found = append(found, lintModule(filepath.Join(dir, name))...)
+		found = append(found, lintModule(ctx, filepath.Join(dir, name))...)
 	}
 	for _, name := range names {
 		if needed := required(filepath.Join(dir, name)); len(needed) > 0 {
@@ -175,7 +175,7 @@ func lintOrder(src string, line int, m PlannedModule, p Personality, before []st
 	return found
 }
 
-func lintModule(dir string) []Finding {
+func lintModule(ctx context.Context, dir string) []Finding {
 	var found []Finding
 	add := func(name, level, format string, args ...any) {
 		found = append(found, Finding{Path: filepath.Join(dir, name), Level: level, Problem: fmt.Sprintf(format, args...)})
@@ -189,7 +189,7 @@ func lintModule(dir string) []Finding {
 	if err != nil {
 		add(module.SpecFile, LevelError, "%v", err)
 	}
-	if _, err := bundle.Scan(dir); err != nil {
+	if _, err := bundle.Scan(ctx, dir); err != nil {
 		add("", LevelError, "%v", err)
 	}
 	for _, name := range []string{module.Start, module.Check} {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/signature"
@@ -35,14 +36,14 @@ type Inspection struct {
 // what can be seen from outside. With keys it is an error where none of them signed
 // the bundle, or the bundle holds what its signature does not cover.
 func Inspect(ctx context.Context, path string, key bundle.Key, keys signature.Keys) (*Inspection, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	i := &Inspection{Bundle: path}
 	digest := sha256.New()
-	if i.Bytes, err = io.Copy(digest, f); err != nil {
+	if i.Bytes, err = io.Copy(digest, bundle.Until(ctx, f)); err != nil {
 		return nil, err
 	}
 	i.SHA256 = hex.EncodeToString(digest.Sum(nil))
@@ -74,7 +75,7 @@ func (i *Inspection) open(ctx context.Context, f io.Reader, key bundle.Key, keys
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	r, err := bundle.Open(f, key)
+	r, err := bundle.Open(ctx, f, key)
 	if err != nil {
 		return err
 	}
@@ -85,10 +86,10 @@ func (i *Inspection) open(ctx context.Context, f io.Reader, key bundle.Key, keys
 	if err != nil {
 		return err
 	}
-	if err := contents.Verify(nil); err != nil {
+	if err := contents.Verify(ctx, nil); err != nil {
 		return err
 	}
-	if err := i.signature(contents, keys); err != nil {
+	if err := i.signature(ctx, contents, keys); err != nil {
 		return err
 	}
 	contents.Manifest.Modules = redact(contents.Manifest.Modules)
@@ -99,7 +100,7 @@ func (i *Inspection) open(ctx context.Context, f io.Reader, key bundle.Key, keys
 }
 
 // signature notes who signed the bundle, and verifies it where keys are asked about.
-func (i *Inspection) signature(c *bundle.Contents, keys signature.Keys) error {
+func (i *Inspection) signature(ctx context.Context, c *bundle.Contents, keys signature.Keys) error {
 	if c.ByHand && len(keys) == 0 {
 		return nil
 	}
@@ -112,7 +113,7 @@ func (i *Inspection) signature(c *bundle.Contents, keys signature.Keys) error {
 			return err
 		}
 		i.Verified = true
-		return c.Covered(nil)
+		return c.Covered(ctx, nil)
 	}
 	i.SignedBy, err = signature.Claimed(text)
 	if errors.Is(err, signature.ErrUnsigned) {
@@ -121,9 +122,14 @@ func (i *Inspection) signature(c *bundle.Contents, keys signature.Keys) error {
 	return err
 }
 
+// openFile opens a bundle to read. It never waits for who writes to a named pipe.
+func openFile(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+}
+
 // Unpack opens the bundle at path into the new folder dir.
 func Unpack(ctx context.Context, path, dir string, key bundle.Key, limits bundle.Limits) (*bundle.Contents, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +137,7 @@ func Unpack(ctx context.Context, path, dir string, key bundle.Key, limits bundle
 	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is there already: name a new folder", dir)
 	}
-	r, err := bundle.Open(f, key)
+	r, err := bundle.Open(ctx, f, key)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +146,7 @@ func Unpack(ctx context.Context, path, dir string, key bundle.Key, limits bundle
 	if err != nil {
 		return nil, err
 	}
-	if err := contents.Verify(nil); err != nil {
+	if err := contents.Verify(ctx, nil); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return contents, nil

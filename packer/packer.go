@@ -264,12 +264,12 @@ func planModule(ctx context.Context, use Use, finder *source.Finder, keys signat
 	if m.Env, m.Secret, err = spec.Resolve(given.over(m.Name, use.Options)); err != nil {
 		return PlannedModule{}, fmt.Errorf("module %s: %w", m.Name, err)
 	}
-	tree, err := bundle.Scan(dir)
+	tree, err := bundle.Scan(ctx, dir)
 	if err != nil {
 		return PlannedModule{}, fmt.Errorf("module %s: %w", m.Name, err)
 	}
 	if keys != nil { // what is the user's own may be unsigned
-		m.SignedBy, err = signing.VerifyModule(dir, name, keys)
+		m.SignedBy, err = signing.VerifyModule(ctx, dir, name, keys)
 		if err != nil && (found.Remote != nil || !errors.Is(err, signature.ErrUnsigned)) {
 			return PlannedModule{}, err
 		}

@@ -31,7 +31,7 @@ const unknown = "earlier output may hold secrets that are not known any more"
 // what stands before it, and other logs, were printed by modules whose secrets are
 // not known any more.
 func (a *archive) secrets(ctx context.Context, paths agent.Paths, ask ask) map[string]int64 {
-	contents := a.options(paths)
+	contents := a.options(ctx, paths)
 	a.env(paths)
 	run, err := record.Load(paths.Record())
 	if err != nil {
@@ -55,8 +55,8 @@ func (a *archive) secrets(ctx context.Context, paths agent.Paths, ask ask) map[s
 
 // options adds the secret options of the unpacked bundle, and returns that; nil if
 // there is none.
-func (a *archive) options(paths agent.Paths) *bundle.Contents {
-	contents, err := bundle.Load(paths.Bundle())
+func (a *archive) options(ctx context.Context, paths agent.Paths) *bundle.Contents {
+	contents, err := bundle.Load(ctx, paths.Bundle())
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			a.failed("secret options", err)

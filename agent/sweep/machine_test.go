@@ -242,7 +242,7 @@ func (s scenario) pack(modules, out, userdata string) error {
 				return err
 			}
 		}
-		tree, err := bundle.Scan(dir)
+		tree, err := bundle.Scan(context.Background(), dir)
 		if err != nil {
 			return err
 		}

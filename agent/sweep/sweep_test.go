@@ -248,9 +248,9 @@ func (f *fixture) settled(t *testing.T, m *machine) {
 	}); err != nil {
 		t.Error(err)
 	}
-	unpacked, err := bundle.Load(m.paths().Bundle())
+	unpacked, err := bundle.Load(t.Context(), m.paths().Bundle())
 	if err == nil {
-		err = unpacked.Verify(nil)
+		err = unpacked.Verify(t.Context(), nil)
 	}
 	if err != nil || unpacked.ByHand != f.script {
 		t.Errorf("the bundle is not whole: %v", err)

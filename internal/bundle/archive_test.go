@@ -93,7 +93,7 @@ func TestTreeDigestIsAsDocumented(t *testing.T) {
 	if err := os.Symlink("etc/app.conf", filepath.Join(dir, "conf")); err != nil {
 		t.Fatal(err)
 	}
-	tree, err := bundle.Scan(dir)
+	tree, err := bundle.Scan(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestScanRefusesWhatNoBundleMayHold(t *testing.T) {
 		if err := errors.Join(os.Mkdir(dir, 0o755), tt.make(dir)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := bundle.Scan(dir); err == nil || !strings.Contains(err.Error(), tt.text) {
+		if _, err := bundle.Scan(t.Context(), dir); err == nil || !strings.Contains(err.Error(), tt.text) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -118,7 +118,7 @@ func BenchmarkOpen(b *testing.B) {
 			b.SetBytes(int64(len(p.plain)))
 			b.ReportAllocs()
 			for b.Loop() {
-				in, err := bundle.Open(bytes.NewReader(f.raw), f.key)
+				in, err := bundle.Open(b.Context(), bytes.NewReader(f.raw), f.key)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -148,7 +148,7 @@ func benchUnpack(b *testing.B, p *payload, f format) {
 	b.SetBytes(int64(len(p.plain)))
 	b.ReportAllocs()
 	for b.Loop() {
-		in, err := bundle.Open(bytes.NewReader(f.raw), f.key)
+		in, err := bundle.Open(b.Context(), bytes.NewReader(f.raw), f.key)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -75,10 +75,24 @@ const (
 	// most folders in one. Components are held to 255 bytes, as by Linux.
 	MaxName  = 1024
 	MaxDepth = 64
+	// MaxModules is the most modules of one bundle.
+	MaxModules = 10_000
+	// MaxLib is the largest shell library, in bytes.
+	MaxLib = 1 << 20
 	// MaxManifest is the largest bundle.json, in bytes.
 	MaxManifest = 1 << 20
 	// MaxSignature is the largest signature file, in bytes.
 	MaxSignature = 4 << 10
+
+	// linkShare is how many of Limits.Files there must be for one link of either kind:
+	// links are kept in memory until all files are there. By default 50,000.
+	linkShare = 10
+	// nameBytes is how many bytes of names are kept in memory, of folders and links with
+	// their targets, for each of Limits.Files. By default 32 MB.
+	nameBytes = 64
+	// entryBytes is how many bytes of tar there may be around the contents of files for
+	// each of Limits.Files: a header, padding, and extended headers.
+	entryBytes = 4 << 10
 )
 
 func (l Limits) withDefaults() Limits {

@@ -47,7 +47,7 @@ func sample(t testing.TB, dir string) *bundle.Archive {
 		ShellEnv: true,
 	}
 	for _, name := range []string{"web", "base"} {
-		tree, err := bundle.Scan(filepath.Join(dir, name))
+		tree, err := bundle.Scan(t.Context(), filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := sample(t, "")
 			sealed, digest := sealSample(t, a, tt.to...)
-			in, err := bundle.Open(bytes.NewReader(sealed), tt.key)
+			in, err := bundle.Open(t.Context(), bytes.NewReader(sealed), tt.key)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -142,10 +142,10 @@ func checkSample(t *testing.T, a *bundle.Archive, c *bundle.Contents) {
 	if info, err := os.Lstat(c.Dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the bundle's folder: %v, %v", info.Mode(), err)
 	}
-	if err := errors.Join(c.Verify(nil), c.Sync()); err != nil {
+	if err := errors.Join(c.Verify(t.Context(), nil), c.Sync()); err != nil {
 		t.Error(err)
 	}
-	again, err := bundle.Load(c.Dir)
+	again, err := bundle.Load(t.Context(), c.Dir)
 	if err != nil || !cmp.Equal(again.Manifest, c.Manifest) {
 		t.Errorf("load: %+v, %v", again, err)
 	}
@@ -168,7 +168,7 @@ func TestVerifySeesWhatChangedOnDisk(t *testing.T) {
 		if err := os.Truncate(filepath.Join(c.Dir, bundle.Top, name), 0); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Verify(nil); !errors.Is(err, bundle.ErrDamaged) {
+		if err := c.Verify(t.Context(), nil); !errors.Is(err, bundle.ErrDamaged) {
 			t.Errorf("%s emptied: %v", name, err)
 		}
 	}
@@ -180,7 +180,7 @@ func TestCloseInMidStreamLeavesNoGoroutine(t *testing.T) {
 		for _, read := range []int64{0, 1, 100_000, 3 << 20} {
 			t.Run(fmt.Sprint(name, " after ", read), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { // which fails if a goroutine is left, or all wait
-					in, err := bundle.Open(bytes.NewReader(raw), identityKey())
+					in, err := bundle.Open(t.Context(), bytes.NewReader(raw), identityKey())
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -215,7 +215,7 @@ func TestCloseDoesNotWaitForAHangingStream(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					raw, network := io.Pipe()
 					go func() { _, _ = network.Write(tt.raw[:3<<19]) }() // and then hangs
-					in, err := bundle.Open(raw, tt.key)
+					in, err := bundle.Open(t.Context(), raw, tt.key)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -312,14 +312,14 @@ func TestWhatIsNoBundleIsSaid(t *testing.T) {
 		"a zip":       {"PK\x03\x04", "neither like age"},
 		"zero blocks": {strings.Repeat("\x00", 10240), "neither like age"},
 	} {
-		if _, err := bundle.Open(strings.NewReader(tt.raw), bundle.Key{}); !errors.Is(err, bundle.ErrFormat) || !strings.Contains(err.Error(), tt.text) {
+		if _, err := bundle.Open(t.Context(), strings.NewReader(tt.raw), bundle.Key{}); !errors.Is(err, bundle.ErrFormat) || !strings.Contains(err.Error(), tt.text) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := bundle.Identify([]byte(tt.raw)); !errors.Is(err, bundle.ErrFormat) {
 			t.Errorf("identify %s: %v", name, err)
 		}
 	}
-	if _, err := bundle.Open(strings.NewReader("Salted__12345678"), passKey()); !errors.Is(err, bundle.ErrDamaged) {
+	if _, err := bundle.Open(t.Context(), strings.NewReader("Salted__12345678"), passKey()); !errors.Is(err, bundle.ErrDamaged) {
 		t.Errorf("openssl's header alone: %v", err)
 	}
 }

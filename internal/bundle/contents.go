@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -48,13 +49,13 @@ func (c *Contents) Sync() error {
 }
 
 // Load reads a folder that Unpack made.
-func Load(dir string) (*Contents, error) {
+func Load(ctx context.Context, dir string) (*Contents, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read bundle: %w", err)
 	}
 	defer root.Close()
-	c, err := read(root)
+	c, err := read(ctx, root)
 	if err != nil {
 		return nil, err
 	}
@@ -62,35 +63,18 @@ func Load(dir string) (*Contents, error) {
 	return c, nil
 }
 
-// Remove removes a folder that Unpack made, and what it may have left unfinished.
-// The folder first loses its name, so that a removal that is cut off leaves
-// nothing that Load would take for a bundle.
-func Remove(dir string) error {
-	stage := filepath.Clean(dir) + StageSuffix
-	if err := os.RemoveAll(stage); err != nil {
-		return fmt.Errorf("remove bundle: %w", err)
-	}
-	if err := os.Rename(dir, stage); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove bundle: %w", err)
-	}
-	if err := os.RemoveAll(stage); err != nil {
-		return fmt.Errorf("remove bundle: %w", err)
-	}
-	return nil
-}
-
 // Verify reads the shell library and every file of the modules, and compares
-// their digests with the manifest's; of the modules, those that which asks for, nil
-// for all. A bundle made by hand has none to compare with.
-func (c *Contents) Verify(which func(Module) bool) error {
+// their digests with the manifest's. It looks at the modules for which want returns
+// true; a nil want means all. A bundle made by hand has no digests to compare with.
+func (c *Contents) Verify(ctx context.Context, want func(Module) bool) error {
 	if c.ByHand {
 		return nil
 	}
 	for _, m := range c.Manifest.Modules {
-		if which != nil && !which(m) {
+		if want != nil && !want(m) {
 			continue
 		}
-		t, err := Scan(c.ModuleDir(m))
+		t, err := Scan(ctx, c.ModuleDir(m))
 		if err != nil {
 			return err
 		}
@@ -106,7 +90,15 @@ func (c *Contents) verifyLib() error {
 	if want == "" {
 		return nil
 	}
-	lib, err := os.ReadFile(filepath.Join(c.Dir, filepath.FromSlash(c.Top), LibName))
+	root, err := os.OpenRoot(c.Dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	lib, err := readSmall(root, path.Join(c.Top, LibName), MaxLib)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %s is missing", ErrDamaged, LibName)
+	}
 	if err != nil {
 		return err
 	}
@@ -116,9 +108,12 @@ func (c *Contents) verifyLib() error {
 	return nil
 }
 
-func read(root *os.Root) (*Contents, error) {
+func read(ctx context.Context, root *os.Root) (*Contents, error) {
+	if info, err := root.Stat(Top); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%w: its %s is not a folder", ErrFormat, Top)
+	}
 	for _, top := range []string{Top, "."} {
-		text, err := readSmall(root, path.Join(top, ManifestName))
+		text, err := readSmall(root, path.Join(top, ManifestName), MaxManifest)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -129,35 +124,39 @@ func read(root *os.Root) (*Contents, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Contents{Top: top, Manifest: m}, checkFolders(root, top, m)
+		return &Contents{Top: top, Manifest: m}, checkFolders(ctx, root, top, m)
 	}
-	return readByHand(root)
+	return readByHand(ctx, root)
 }
 
-func readSmall(root *os.Root, name string) ([]byte, error) {
+// readSmall reads a file of at most limit bytes.
+func readSmall(root *os.Root, name string, limit int64) ([]byte, error) {
 	info, err := root.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > MaxManifest {
-		return nil, manifestForm()
+	if !info.Mode().IsRegular() || info.Size() > limit {
+		return nil, notSmall(path.Base(name), limit)
 	}
 	f, err := root.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, MaxManifest))
+	return io.ReadAll(io.LimitReader(f, limit))
 }
 
-func manifestForm() error {
-	return fmt.Errorf("%w: its %s is no file of at most %d bytes", ErrFormat, ManifestName, MaxManifest)
+func notSmall(name string, limit int64) error {
+	return fmt.Errorf("%w: its %s is not a file, or is larger than %d bytes", ErrFormat, name, limit)
 }
 
-func checkFolders(root *os.Root, top string, m *Manifest) error {
+func checkFolders(ctx context.Context, root *os.Root, top string, m *Manifest) error {
 	for _, mod := range m.Modules {
+		if ctx.Err() != nil {
+			return ended(ctx)
+		}
 		if info, err := root.Stat(path.Join(top, mod.Folder(), module.Start)); err != nil || !info.Mode().IsRegular() {
-			return fmt.Errorf("%w: %s lists module %s, and %s/%s is no file", ErrFormat, ManifestName, mod.Name, mod.Folder(), module.Start)
+			return fmt.Errorf("%w: %s lists module %s, and %s/%s is not a file", ErrFormat, ManifestName, mod.Name, mod.Folder(), module.Start)
 		}
 	}
 	return nil
@@ -165,7 +164,7 @@ func checkFolders(root *os.Root, top string, m *Manifest) error {
 
 // readByHand finds the modules of an archive without a manifest: the folders
 // with a start script, in byte order, below one top folder or none.
-func readByHand(root *os.Root) (*Contents, error) {
+func readByHand(ctx context.Context, root *os.Root) (*Contents, error) {
 	top := "."
 	folders, err := foldersOf(root, top)
 	if err != nil {
@@ -180,6 +179,9 @@ func readByHand(root *os.Root) (*Contents, error) {
 	c := &Contents{Top: top, ByHand: true, Manifest: &Manifest{FormatVersion: FormatVersion, Name: "by hand"}}
 	seen := map[string]string{}
 	for _, name := range folders {
+		if ctx.Err() != nil {
+			return nil, ended(ctx)
+		}
 		if startOf(root, path.Join(top, name)) == "" {
 			c.Ignored = append(c.Ignored, name)
 			continue
@@ -189,6 +191,9 @@ func readByHand(root *os.Root) (*Contents, error) {
 		}
 		seen[strings.ToLower(name)] = name
 		c.Manifest.Modules = append(c.Manifest.Modules, Module{Name: name})
+	}
+	if len(c.Manifest.Modules) > MaxModules {
+		return nil, tooManyModules()
 	}
 	if len(c.Manifest.Modules) == 0 {
 		return nil, fmt.Errorf("%w: it holds no module: no folder with a file named %s", ErrFormat, module.Start)

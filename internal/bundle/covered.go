@@ -1,8 +1,9 @@
 package bundle
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -22,32 +23,20 @@ func (c *Contents) Signed() (manifest, signature []byte, err error) {
 		return nil, nil, fmt.Errorf("read bundle: %w", err)
 	}
 	defer root.Close()
-	if manifest, err = readSmall(root, path.Join(c.Top, ManifestName)); err != nil {
+	if manifest, err = readSmall(root, path.Join(c.Top, ManifestName), MaxManifest); err != nil {
 		return nil, nil, err
 	}
-	name := path.Join(c.Top, SignatureName)
-	info, err := root.Lstat(name)
-	switch {
-	case os.IsNotExist(err):
+	signature, err = readSmall(root, path.Join(c.Top, SignatureName), MaxSignature)
+	if errors.Is(err, fs.ErrNotExist) {
 		return manifest, nil, nil
-	case err != nil:
-		return nil, nil, err
-	case !info.Mode().IsRegular() || info.Size() > MaxSignature:
-		return nil, nil, fmt.Errorf("%w: its %s is no file of at most %d bytes", ErrFormat, SignatureName, MaxSignature)
 	}
-	f, err := root.Open(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	signature, err = io.ReadAll(io.LimitReader(f, MaxSignature))
 	return manifest, signature, err
 }
 
 // Covered reports what the folder holds that no digest of the manifest covers: a
-// signature over the manifest says nothing of it, and a script could read it. Of
-// the modules, it looks into those that which asks for, nil for all.
-func (c *Contents) Covered(which func(Module) bool) error {
+// signature over the manifest says nothing of it, and a script could read it. It
+// looks into the modules for which want returns true; a nil want means all.
+func (c *Contents) Covered(ctx context.Context, want func(Module) bool) error {
 	if c.Top != Top {
 		return unsafe("its modules are not below %s/", Top)
 	}
@@ -55,21 +44,21 @@ func (c *Contents) Covered(which func(Module) bool) error {
 		return err
 	}
 	top := filepath.Join(c.Dir, Top)
-	want := map[string]fs.FileMode{ManifestName: 0, SignatureName: 0}
+	known := map[string]fs.FileMode{ManifestName: 0, SignatureName: 0}
 	if c.Manifest.LibDigest != "" {
-		want[LibName] = 0
+		known[LibName] = 0
 	}
 	for _, m := range c.Manifest.Modules {
-		want[m.Folder()] = fs.ModeDir
+		known[m.Folder()] = fs.ModeDir
 	}
-	if err := onlyHolds(top, want); err != nil {
+	if err := onlyHolds(top, known); err != nil {
 		return err
 	}
 	for _, m := range c.Manifest.Modules {
-		if which != nil && !which(m) {
+		if want != nil && !want(m) {
 			continue
 		}
-		if err := noneIgnored(c.ModuleDir(m)); err != nil {
+		if err := noneIgnored(ctx, c.ModuleDir(m)); err != nil {
 			return err
 		}
 	}
@@ -93,8 +82,11 @@ func onlyHolds(dir string, want map[string]fs.FileMode) error {
 }
 
 // noneIgnored finds what Scan leaves out, and with it every tree digest.
-func noneIgnored(dir string) error {
+func noneIgnored(ctx context.Context, dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return ended(ctx)
+		}
 		if err == nil && path != dir && ignored(d.Name()) {
 			return uncovered(d.Name())
 		}

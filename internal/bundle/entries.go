@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"io"
+	"strings"
 )
 
 const tarBlock = 512
@@ -79,6 +80,10 @@ func (e *entries) next() (h *tar.Header, content io.Reader, cut bool, err error)
 		e.rest = tar.NewReader(io.TeeReader(io.MultiReader(bytes.NewReader(e.block[:]), e.in), zeroCounter{&e.zeros}))
 	}
 	h, err = e.rest.Next()
+	if err == nil && len(h.PAXRecords) > 0 {
+		// They are parts of one string of up to 1 MiB, and names are kept for long.
+		h.Name, h.Linkname = strings.Clone(h.Name), strings.Clone(h.Linkname)
+	}
 	// archive/tar takes for an end what may be a cut: behind an entry, or behind a
 	// header that belongs to the next one.
 	return h, e.rest, isEnd(err) && (e.in.n <= end || e.zeros < tarBlock), err

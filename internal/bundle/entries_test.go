@@ -40,8 +40,8 @@ func (s plainSource) next(most int) ([]byte, error) {
 }
 
 // listOwn lists a tar as entries reads it, and says how much of it archive/tar did.
-func listOwn(t *testing.T, raw []byte) (list []listed, stock int, cut bool, err error) {
-	in := &bounded{ctx: t.Context(), r: plainSource{iotest.OneByteReader(bytes.NewReader(raw))}, limits: Limits{}.withDefaults()}
+func listOwn(raw []byte) (list []listed, stock int, cut bool, err error) {
+	in := &bounded{r: plainSource{iotest.OneByteReader(bytes.NewReader(raw))}, limits: Limits{}.withDefaults()}
 	for e := newEntries(in); ; {
 		var h *tar.Header
 		var content io.Reader
@@ -120,7 +120,7 @@ func TestEntriesAreThoseOfArchiveTar(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			raw := entriesTar(t, test.headers...)
 			for cut := 0; cut <= len(raw); cut++ {
-				own, stock, noMark, err := listOwn(t, raw[:cut])
+				own, stock, noMark, err := listOwn(raw[:cut])
 				want, wantErr := listStock(raw[:cut])
 				if diff := cmp.Diff(want, own); diff != "" {
 					t.Fatalf("after %d of %d bytes (-archive/tar +own):\n%s", cut, len(raw), diff)

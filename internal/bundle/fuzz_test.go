@@ -24,7 +24,7 @@ func nothingElse(t *testing.T, r *room, err error) {
 				t.Fatalf("%s is %q and was %q", name, after[name], what)
 			}
 		}
-		if _, err := bundle.Load(r.dest); err != nil {
+		if _, err := bundle.Load(t.Context(), r.dest); err != nil {
 			t.Fatalf("what was unpacked cannot be loaded: %v", err)
 		}
 		return

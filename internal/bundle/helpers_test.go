@@ -198,7 +198,7 @@ func newRoom(t testing.TB) *room {
 }
 
 func (r *room) unpack(raw io.Reader, key bundle.Key, limits bundle.Limits) (*bundle.Contents, error) {
-	in, err := bundle.Open(raw, key)
+	in, err := bundle.Open(r.t.Context(), raw, key)
 	if err != nil {
 		return nil, err
 	}

@@ -65,6 +65,9 @@ func ParseManifest(text []byte) (*Manifest, error) {
 	if len(m.Modules) == 0 {
 		return nil, fmt.Errorf("%w: %s lists no module", ErrFormat, ManifestName)
 	}
+	if len(m.Modules) > MaxModules {
+		return nil, tooManyModules()
+	}
 	names := map[string]bool{}
 	for i, mod := range m.Modules {
 		if err := mod.check(); err != nil {
@@ -76,6 +79,10 @@ func ParseManifest(text []byte) (*Manifest, error) {
 		names[mod.Name] = true
 	}
 	return &m, nil
+}
+
+func tooManyModules() error {
+	return fmt.Errorf("%w: it has more than %d modules", ErrFormat, MaxModules)
 }
 
 func (m Module) check() error {

@@ -43,21 +43,40 @@ type nopCloser struct{ io.Writer }
 func (nopCloser) Close() error { return nil }
 
 // UnpackModule makes the new folder dest of an archive that holds one module below
-// one top folder: the module's own files. It unpacks as Unpack does.
+// one top folder: the module's own files. It unpacks as Unpack does, and no link may
+// lead out of that folder.
 func UnpackModule(ctx context.Context, raw io.Reader, dest string, limits Limits) (err error) {
-	r, err := Open(raw, Key{})
+	r, err := Open(ctx, raw, Key{})
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	around := dest + ".around"
-	c, err := Unpack(ctx, r, around, limits)
+	var name string
+	_, err = Unpack(ctx, r, around, limits, func(c *Contents) error {
+		if !c.ByHand || c.Top != "." || len(c.Manifest.Modules) != 1 || len(c.Ignored) > 0 {
+			return fmt.Errorf("%w: it does not hold one module alone", ErrFormat)
+		}
+		name = c.Manifest.Modules[0].Name
+		return confined(ctx, filepath.Join(c.Dir, name))
+	})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(around)) }()
-	if !c.ByHand || c.Top != "." || len(c.Manifest.Modules) != 1 || len(c.Ignored) > 0 {
-		return fmt.Errorf("%w: it holds something else than one module", ErrFormat)
+	defer func() { err = errors.Join(err, cleanUp(ctx, around)) }()
+	return os.Rename(filepath.Join(around, name), dest)
+}
+
+// confined refuses a folder if a link in it leads out of it.
+func confined(ctx context.Context, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
 	}
-	return os.Rename(filepath.Join(around, c.Manifest.Modules[0].Name), dest)
+	defer root.Close()
+	inside, err := linksOf(ctx, root)
+	if err != nil {
+		return err
+	}
+	return inside.check(ctx, root)
 }

@@ -15,7 +15,7 @@ import (
 // moduleArchive writes the archive of a folder as a module called name.
 func moduleArchive(t *testing.T, dir, name string, modTime time.Time) ([]byte, *bundle.Tree) {
 	t.Helper()
-	tree, err := bundle.Scan(dir)
+	tree, err := bundle.Scan(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestAModuleThereAndBack(t *testing.T) {
 	if err := bundle.UnpackModule(t.Context(), bytes.NewReader(archive), dest, bundle.Limits{}); err != nil {
 		t.Fatal(err)
 	}
-	back, err := bundle.Scan(dest)
+	back, err := bundle.Scan(t.Context(), dest)
 	if err != nil || back.Digest() != tree.Digest() {
 		t.Errorf("unpacked %v, %v, want %s", back, err, tree.Digest())
 	}
@@ -102,7 +102,7 @@ func TestWhatIsNotOneModule(t *testing.T) {
 
 func TestAModuleThatChangesWhileItIsWritten(t *testing.T) {
 	dir := moduleFolder(t)
-	tree, err := bundle.Scan(dir)
+	tree, err := bundle.Scan(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,16 +3,14 @@ package bundle
 import (
 	"bufio"
 	"bytes"
-	"errors"
+	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
 	"startup-bundle/internal/secret"
-
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
 
 // Encryption names the outer layer of a bundle.
@@ -76,11 +74,12 @@ type Key struct {
 // right, and nothing after the end. Only io.EOF itself means that, not an
 // error that wraps it.
 type Reader struct {
+	ctx     context.Context //nolint:containedctx // of all stages: it ends with Open's, and by Close
+	cancel  context.CancelCauseFunc
 	kind    Kind
 	counted *counter
-	top     *readAhead   // what Read reads
-	stages  []*readAhead // from the network up
-	layers  []io.Reader  // below top, outermost last: drained at the end
+	top     *readAhead      // what Read reads
+	layers  []*bufio.Reader // below top, from the network up
 	closers []func()
 	tee     io.Writer
 	ended   bool
@@ -113,20 +112,43 @@ func Identify(head []byte) (Kind, error) {
 // decryption, decompression and the caller proceed at the same time. raw itself is
 // read as its bytes are wanted.
 //
-// Errors are ErrKey, ErrFormat or ErrDamaged, or raw's own, unchanged.
-func Open(raw io.Reader, key Key) (*Reader, error) {
+// Once ctx ends, Open and all reading fail at once with its cause, whatever a layer
+// is busy with. A read of raw that hangs is left behind: closing raw frees it.
+//
+// Errors are ErrKey, ErrFormat, ErrDamaged or ErrUnsafe, the cause of ctx, or raw's
+// own, unchanged.
+func Open(ctx context.Context, raw io.Reader, key Key) (*Reader, error) {
 	r := &Reader{counted: &counter{r: raw}}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	opened := make(chan struct{})
+	var err error
+	go func() {
+		defer close(opened)
+		err = r.open(key)
+	}()
+	select {
+	case <-opened:
+		if err != nil {
+			r.Close()
+			return nil, err
+		}
+		return r, nil
+	case <-ctx.Done():
+		go func() { // it may hang in raw, or derive a key
+			<-opened
+			r.Close()
+		}()
+		return nil, ended(ctx)
+	}
+}
+
+func (r *Reader) open(key Key) error {
 	in := r.layer(r.counted)
 	head, err := peek(in)
 	if err != nil {
-		r.Close()
-		return nil, err
+		return err
 	}
-	if err := r.decrypt(in, head, key); err != nil {
-		r.Close()
-		return nil, err
-	}
-	return r, nil
+	return r.decrypt(in, head, key)
 }
 
 // layer puts a small buffer to peek into above from.
@@ -138,9 +160,7 @@ func (r *Reader) layer(from io.Reader) *bufio.Reader {
 
 // stage puts a goroutine above from.
 func (r *Reader) stage(from io.Reader) *readAhead {
-	ahead := newReadAhead(from, aheadBlocks, aheadSize)
-	r.stages = append(r.stages, ahead)
-	return ahead
+	return newReadAhead(r.ctx, from, aheadBlocks, aheadSize)
 }
 
 func (r *Reader) decrypt(in *bufio.Reader, head []byte, key Key) error {
@@ -166,41 +186,22 @@ func (r *Reader) decrypt(in *bufio.Reader, head []byte, key Key) error {
 	if err != nil {
 		return err
 	}
-	above := r.layer(r.stage(plain))
+	d := &decompressor{below: r.stage(plain)}
+	above := r.layer(d)
 	if head, err = peek(above); err != nil {
 		return err
 	}
 	if r.kind.Compression = compressionOf(head); r.kind.Compression == "" {
 		return unknownFormat(head)
 	}
-	return r.decompress(above)
-}
-
-func (r *Reader) decompress(in *bufio.Reader) error {
-	var plain io.Reader = in
-	switch r.kind.Compression {
-	case Zstd:
-		d, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(MaxWindow), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return decompressError(Zstd, err)
+	if d.how, d.r = r.kind.Compression, above; d.how != Tar {
+		var end func()
+		if d.r, end, err = decompress(d.how, above); err != nil {
+			return decompressError(d.how, err)
 		}
-		r.closers = append(r.closers, d.Close)
-		plain = d
-	case Gzip:
-		d, err := gzip.NewReader(in)
-		if err != nil {
-			return decompressError(Gzip, err)
-		}
-		plain = d
-	case Xz:
-		d, err := newXzReader(in)
-		if err != nil {
-			return decompressError(Xz, err)
-		}
-		plain = d
-	case Tar:
+		r.closers = append(r.closers, end)
 	}
-	r.top = r.stage(&decompressed{r: plain, how: r.kind.Compression})
+	r.top = r.stage(outOf{d})
 	return nil
 }
 
@@ -234,13 +235,12 @@ func (r *Reader) next(most int) ([]byte, error) {
 // the decompressors stop at their own end, and what age has not yet
 // authenticated, or the transport not yet verified, lies behind it.
 func (r *Reader) end() error {
-	for i := len(r.layers) - 1; i >= 0; i-- {
-		n, err := io.Copy(io.Discard, r.layers[i])
-		if err != nil {
+	for _, layer := range slices.Backward(r.layers) {
+		switch _, err := layer.ReadByte(); {
+		case err == nil:
+			return fmt.Errorf("%w: something follows its end", ErrDamaged)
+		case !isEnd(err):
 			return err
-		}
-		if n > 0 {
-			return fmt.Errorf("%w: %d bytes follow its end", ErrDamaged, n)
 		}
 	}
 	return nil
@@ -253,9 +253,7 @@ func (r *Reader) BytesIn() int64 { return r.counted.n.Load() }
 // Close ends the pipeline. It does not close the stream below: close that
 // afterwards, which also frees a stage that waits for it.
 func (r *Reader) Close() {
-	for _, s := range r.stages {
-		s.stop()
-	}
+	r.cancel(errClosed)
 	// The lowest stage may hang in raw's Read; the one above it ends by itself, and
 	// must have before the decoder under it is closed.
 	if r.top != nil {
@@ -278,7 +276,7 @@ func peek(in *bufio.Reader) ([]byte, error) {
 // compressionOf tells what the first bytes of an archive are; empty: none known.
 func compressionOf(head []byte) Compression {
 	switch {
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), isSkippable(head):
 		return Zstd
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b, 8}):
 		return Gzip
@@ -288,6 +286,12 @@ func compressionOf(head []byte) Compression {
 		return Tar
 	}
 	return ""
+}
+
+// isSkippable reports whether a zstd skippable frame begins here (RFC 8878, 3.1.2),
+// which pzstd puts before each of its frames.
+func isSkippable(head []byte) bool {
+	return len(head) >= 8 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:4], []byte{0x2a, 0x4d, 0x18})
 }
 
 // isTarHeader checks the header's checksum.
@@ -313,31 +317,4 @@ func unknownFormat(head []byte) error {
 		return fmt.Errorf("%w: it looks like a web page or an XML error: check the URL", ErrFormat)
 	}
 	return fmt.Errorf("%w: it starts neither like age or openssl enc nor like a tar, gzip, zstd or xz archive: check the URL", ErrFormat)
-}
-
-// decompressed gives a decompressor's own errors ErrDamaged, and leaves the
-// errors of the layers below as they are.
-type decompressed struct {
-	r   io.Reader
-	how Compression
-}
-
-func (d *decompressed) Read(p []byte) (int, error) {
-	n, err := d.r.Read(p)
-	if err != nil && !isEnd(err) {
-		err = decompressError(d.how, err)
-	}
-	return n, err
-}
-
-func decompressError(how Compression, err error) error {
-	switch {
-	case isBelow(err), errors.Is(err, ErrUnsafe):
-		return err
-	case errors.Is(err, zstd.ErrWindowSizeExceeded):
-		return unsafe("its zstd window is larger than %d MiB: compress without --long or --ultra", MaxWindow>>20)
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: its %s data is truncated", ErrDamaged, how)
-	}
-	return fmt.Errorf("%w: its %s data: %w", ErrDamaged, how, err)
 }

@@ -1,33 +1,52 @@
 package bundle
 
 import (
+	"context"
 	"errors"
 	"io"
-	"sync"
 )
 
 var errClosed = errors.New("bundle reader is closed")
 
+// ended returns why ctx has ended, as an error that no layer takes for damage.
+func ended(ctx context.Context) error { return &belowError{context.Cause(ctx)} }
+
+// Until returns a reader of r that fails with the cause of ctx once that has ended.
+func Until(ctx context.Context, r io.Reader) io.Reader { return &untilEnd{ctx, r} }
+
+type untilEnd struct {
+	ctx context.Context //nolint:containedctx // for the length of one copy
+	r   io.Reader
+}
+
+func (u *untilEnd) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, ended(u.ctx)
+	}
+	return u.r.Read(p)
+}
+
 // readAhead reads from r on a goroutine of its own, at most blocks × size bytes
-// ahead of its reader, so that two stages of the pipeline work at once.
+// ahead of its reader, so that two stages of the pipeline work at once. When ctx ends,
+// reading fails with its cause, and the goroutine ends; if it waits for r, then as soon
+// as r lets go of it.
 type readAhead struct {
+	ctx     context.Context //nolint:containedctx // the pipeline's
 	full    chan []byte
 	free    chan []byte
 	most    int           // blocks that may be made
-	done    chan struct{} // closed by stop
 	stopped chan struct{} // closed when the goroutine has ended
-	once    sync.Once
-	err     error // r's, set before full is closed
+	err     error         // r's, set before full is closed
 
 	current, whole []byte
 }
 
-func newReadAhead(r io.Reader, blocks, size int) *readAhead {
+func newReadAhead(ctx context.Context, r io.Reader, blocks, size int) *readAhead {
 	a := &readAhead{
+		ctx:     ctx,
 		full:    make(chan []byte, blocks),
 		free:    make(chan []byte, blocks),
 		most:    blocks,
-		done:    make(chan struct{}),
 		stopped: make(chan struct{}),
 	}
 	go a.run(r, size)
@@ -52,8 +71,8 @@ func (a *readAhead) run(r io.Reader, size int) {
 		if block == nil {
 			select {
 			case block = <-a.free:
-			case <-a.done:
-				a.err = errClosed
+			case <-a.ctx.Done():
+				a.err = ended(a.ctx)
 				return
 			}
 		}
@@ -102,8 +121,8 @@ func (a *readAhead) next(most int) ([]byte, error) {
 			a.whole = nil
 		}
 		select {
-		case <-a.done:
-			return nil, errClosed
+		case <-a.ctx.Done():
+			return nil, ended(a.ctx)
 		default:
 		}
 		select {
@@ -112,15 +131,11 @@ func (a *readAhead) next(most int) ([]byte, error) {
 				return nil, a.err
 			}
 			a.current, a.whole = block, block[:cap(block)]
-		case <-a.done:
-			return nil, errClosed
+		case <-a.ctx.Done():
+			return nil, ended(a.ctx)
 		}
 	}
 	data := a.current[:min(most, len(a.current))]
 	a.current = a.current[len(data):]
 	return data, nil
 }
-
-// stop makes Read fail and tells the goroutine to end; a goroutine that waits
-// for r ends when r lets go of it.
-func (a *readAhead) stop() { a.once.Do(func() { close(a.done) }) }

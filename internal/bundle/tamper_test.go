@@ -282,7 +282,7 @@ type idle struct{}
 func (idle) Read([]byte) (int, error) { return 0, nil }
 
 func TestUnpackEndsWithItsContext(t *testing.T) {
-	in, err := bundle.Open(bytes.NewReader(seal(t, tarOf(t, good()...))), identityKey())
+	in, err := bundle.Open(t.Context(), bytes.NewReader(seal(t, tarOf(t, good()...))), identityKey())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func names(c *bundle.Contents) []string {
 
 func checkByHand(t *testing.T, r *room, raw []byte, key bundle.Key, want bundle.Kind) {
 	t.Helper()
-	in, err := bundle.Open(bytes.NewReader(raw), key)
+	in, err := bundle.Open(t.Context(), bytes.NewReader(raw), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +244,7 @@ func TestBundlesMadeByAge(t *testing.T) {
 	checkByHand(t, newRoom(t), encrypt(t, zstded(t, plain), to), passKey(), bundle.Kind{Encryption: bundle.AgePassphrase, Compression: bundle.Zstd})
 
 	armored := tool(t, plain, "age", "-a", "-r", identity().Recipient().String())
-	if _, err := bundle.Open(bytes.NewReader(armored), identityKey()); !errors.Is(err, bundle.ErrFormat) || !strings.Contains(err.Error(), "armor") {
+	if _, err := bundle.Open(t.Context(), bytes.NewReader(armored), identityKey()); !errors.Is(err, bundle.ErrFormat) || !strings.Contains(err.Error(), "armor") {
 		t.Errorf("armor: %v", err)
 	}
 }
@@ -256,11 +256,11 @@ func TestStockToolsOpenOurBundles(t *testing.T) {
 	write(t, keyFile, identity().String()+"\n")
 	dir := t.TempDir()
 	tool(t, tool(t, tool(t, sealed, "age", "-d", "-i", keyFile), "zstd", "-d"), "tar", "x", "-C", dir)
-	c, err := bundle.Load(dir)
+	c, err := bundle.Load(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Verify(nil); err != nil {
+	if err := c.Verify(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
 	if out := tool(t, nil, filepath.Join(dir, bundle.Top, "web", "start")); string(out) != "web\n" {

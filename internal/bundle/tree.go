@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -39,19 +40,22 @@ type Tree struct {
 func ignored(name string) bool { return name == ".git" || name == ".DS_Store" }
 
 // Scan reads the folder dir, files included, for their digests. Symbolic links
-// are kept as links and must stay inside; sockets, devices and the like are
-// refused. Modes become 0755 for folders and whatever has an exec bit, else 0644.
-func Scan(dir string) (*Tree, error) {
+// are kept as links and must stay inside, by whatever way they lead; sockets, devices
+// and the like are refused. Modes become 0755 for folders and whatever has an exec bit, else 0644.
+func Scan(ctx context.Context, dir string) (*Tree, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read folder: %w", err)
 	}
 	defer root.Close()
 	t := &Tree{Dir: dir}
+	folders, targets := map[string]bool{}, map[string]string{}
 	err = fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
+		case ctx.Err() != nil:
+			return ended(ctx)
 		case p == ".":
 			return nil
 		case ignored(d.Name()) && d.IsDir():
@@ -59,14 +63,22 @@ func Scan(dir string) (*Tree, error) {
 		case ignored(d.Name()):
 			return nil
 		}
-		e, err := scanEntry(root, p, d)
+		e, err := scanEntry(ctx, root, p, d)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path.Join(dir, p), err)
 		}
 		t.Entries = append(t.Entries, e)
 		t.Bytes += e.Size
+		if e.Link != "" {
+			targets[p] = e.Link
+		}
+		folders[p] = e.Mode.IsDir()
 		return nil
 	})
+	if err == nil {
+		inside := &links{folder: func(name string) bool { return folders[name] }, targets: targets}
+		err = inside.check(ctx, root)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read folder: %w", err)
 	}
@@ -74,7 +86,7 @@ func Scan(dir string) (*Tree, error) {
 	return t, nil
 }
 
-func scanEntry(root *os.Root, name string, d fs.DirEntry) (Entry, error) {
+func scanEntry(ctx context.Context, root *os.Root, name string, d fs.DirEntry) (Entry, error) {
 	e := Entry{Path: name, Mode: fs.ModeDir | 0o755}
 	if err := checkName(name); err != nil {
 		return e, err
@@ -90,12 +102,12 @@ func scanEntry(root *os.Root, name string, d fs.DirEntry) (Entry, error) {
 		e.Mode, e.Link = fs.ModeSymlink|0o755, target
 		return e, checkLink(name, target)
 	case 0:
-		return scanFile(root, e)
+		return scanFile(ctx, root, e)
 	}
 	return e, unsafe("it is neither file, folder nor link")
 }
 
-func scanFile(root *os.Root, e Entry) (Entry, error) {
+func scanFile(ctx context.Context, root *os.Root, e Entry) (Entry, error) {
 	f, err := root.Open(e.Path)
 	if err != nil {
 		return e, err
@@ -107,7 +119,7 @@ func scanFile(root *os.Root, e Entry) (Entry, error) {
 	}
 	e.Mode = fileMode(info.Mode())
 	h := sha256.New()
-	if e.Size, err = io.Copy(h, f); err != nil {
+	if e.Size, err = io.Copy(h, Until(ctx, f)); err != nil {
 		return e, err
 	}
 	e.sum = hex.EncodeToString(h.Sum(nil))

@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,8 +28,9 @@ const maxTrailer = 1 << 20
 // Unpack reads a whole bundle and makes the folder dest of it. dest must not
 // exist, its parent may be missing. It appears by a rename, after the last byte
 // was read and every layer, and the raw stream below, ended without an error;
-// else it does not appear at all, and nothing stays beside it. It is not yet
-// durable: see Contents.Sync.
+// else it does not appear at all, and nothing stays beside it, but for what takes
+// longer to remove than ctx leaves time for: the next Unpack removes that. It is not
+// yet durable: see Contents.Sync.
 //
 // Everything is written below a staging folder through an os.Root. Files become
 // 0755 or 0644, folders 0755, owned by the caller; links are made last.
@@ -36,12 +38,14 @@ const maxTrailer = 1 << 20
 // Each of checks looks at the whole bundle while it still has its staging folder
 // as Dir: an error of one refuses it.
 //
+// Once ctx ends, Unpack fails at once with its cause.
+//
 // Errors: what Open's Reader gives, ErrUnsafe, ErrSpace, and those of checks.
 func Unpack(ctx context.Context, r *Reader, dest string, limits Limits, checks ...func(*Contents) error) (*Contents, error) {
 	dest = filepath.Clean(dest)
 	switch _, err := os.Lstat(dest); {
 	case err == nil:
-		return nil, fmt.Errorf("unpack: %s is there already", dest)
+		return nil, fmt.Errorf("unpack: %s is there already: %w", dest, syscall.EEXIST)
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("unpack: %w", err)
 	}
@@ -49,9 +53,10 @@ func Unpack(ctx context.Context, r *Reader, dest string, limits Limits, checks .
 		return nil, fmt.Errorf("unpack: %w", err)
 	}
 	stage := dest + StageSuffix
-	if err := os.RemoveAll(stage); err != nil {
+	if err := removeTree(ctx, stage); err != nil {
 		return nil, fmt.Errorf("unpack: remove what an earlier run left: %w", err)
 	}
+	defer context.AfterFunc(ctx, func() { r.cancel(context.Cause(ctx)) })()
 	c, err := unpackStage(ctx, r, stage, limits.withDefaults())
 	for _, check := range checks {
 		if err == nil {
@@ -63,7 +68,7 @@ func Unpack(ctx context.Context, r *Reader, dest string, limits Limits, checks .
 		err = os.Rename(stage, dest)
 	}
 	if err != nil {
-		return nil, errors.Join(spaceError(err, stage), os.RemoveAll(stage))
+		return nil, errors.Join(spaceError(err, stage), cleanUp(ctx, stage))
 	}
 	c.Dir = dest
 	return c, nil
@@ -83,21 +88,21 @@ func unpackStage(ctx context.Context, r *Reader, stage string, limits Limits) (*
 		return nil, err
 	}
 	x := &extractor{w: w, limits: limits, links: map[string]string{}}
-	in := &bounded{ctx: ctx, r: r, limits: limits}
+	in := &bounded{r: r, limits: limits}
 	err = x.run(in)
 	if closeErr := w.close(); err == nil {
 		err = closeErr
 	}
 	if err == nil {
-		err = x.makeLinks(root)
+		err = drain(in)
 	}
 	if err == nil {
-		err = drain(in)
+		err = x.makeLinks(ctx, root)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return read(root)
+	return read(ctx, root)
 }
 
 // drain reads what follows the tar's end: zeros only, and then the end of every
@@ -143,6 +148,7 @@ type extractor struct {
 	files  int64
 	links  map[string]string // symbolic links to make last: name → target
 	hard   [][2]string       // hard links: name, target
+	names  int64             // bytes of links' names and targets
 }
 
 func (x *extractor) run(in *bounded) error {
@@ -172,19 +178,46 @@ func tarError(err error) error {
 		return fmt.Errorf("%w: the tar is truncated", ErrDamaged)
 	case errors.Is(err, tar.ErrHeader), errors.Is(err, tar.ErrFieldTooLong):
 		return fmt.Errorf("%w: the tar holds a broken header", ErrDamaged)
+	case isSystem(err): // a file could not be written
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: the tar: %w", ErrDamaged, err)
 }
 
-func (x *extractor) tooMany() error {
-	return unsafe("it holds more than %d files (a limit that --max-files raises)", x.limits.Files)
+// isSystem reports whether err is a system call's.
+func isSystem(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno)
 }
+
+// count holds the archive to its limits. Links' folders are made when all is read, so
+// it is asked then too.
+func (x *extractor) count() error {
+	switch most := x.limits.Files; {
+	case x.files+x.w.implied > most:
+		return unsafe("it holds more than %d files (a limit that --max-files raises)", most)
+	case int64(len(x.links)+len(x.hard)) > max(most/linkShare, 1):
+		return unsafe("it holds more than %d links (a limit that --max-files raises)", max(most/linkShare, 1))
+	case x.names+x.w.names > most*nameBytes:
+		return unsafe("the names of its folders and links take more than %d bytes (a limit that --max-files raises)",
+			most*nameBytes)
+	}
+	return nil
+}
+
+// GNU tar's own types, which archive/tar passes on.
+const (
+	gnuVolumeLabel = 'V' // the archive's name, from --label
+	gnuDumpDir     = 'D' // a folder's list of names, from --listed-incremental
+	gnuMultiVolume = 'M' // the rest of a file, from --multi-volume
+)
 
 func (x *extractor) entry(h *tar.Header, content io.Reader) error {
-	if x.files++; x.files+x.w.implied > x.limits.Files {
-		return x.tooMany()
+	x.files++
+	if err := x.count(); err != nil {
+		return err
 	}
-	if h.Typeflag == tar.TypeXGlobalHeader { // git archive writes one
+	if h.Typeflag == tar.TypeXGlobalHeader || h.Typeflag == gnuVolumeLabel { // git archive writes the first
 		return nil
 	}
 	name, err := entryName(h.Name)
@@ -212,11 +245,16 @@ func (x *extractor) entry(h *tar.Header, content io.Reader) error {
 			return err
 		}
 		x.hard = append(x.hard, [2]string{name, target})
+		x.names += int64(len(name) + len(target))
 		return nil
 	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
 		return unsafe("%q is a device or a named pipe", name)
 	case tar.TypeGNUSparse:
 		return unsafe("%q is a sparse file: pack it without tar's --sparse", name)
+	case gnuDumpDir:
+		return unsafe("%q is a folder of an incremental backup: pack it without tar's --listed-incremental", name)
+	case gnuMultiVolume:
+		return unsafe("%q goes on from another volume: pack it without tar's --multi-volume", name)
 	}
 	return unsafe("%q is of the unknown type %q", name, h.Typeflag)
 }
@@ -243,7 +281,7 @@ func (x *extractor) file(name string, h *tar.Header, content io.Reader) error {
 	}
 	if name == path.Join(Top, ManifestName) {
 		if h.Size > MaxManifest {
-			return manifestForm()
+			return notSmall(ManifestName, MaxManifest)
 		}
 		text, err := io.ReadAll(content)
 		if err != nil {
@@ -276,10 +314,9 @@ func (x *extractor) preview(manifest []byte) error {
 }
 
 // bounded stops a compression bomb wherever it is: in a file, in many, in the
-// headers that archive/tar takes in by itself; and all reading when ctx ends.
+// headers that archive/tar takes in by itself.
 type bounded struct {
-	ctx context.Context //nolint:containedctx // for the length of one Unpack
-	r   interface {
+	r interface {
 		next(most int) ([]byte, error)
 		BytesIn() int64
 	}
@@ -294,65 +331,13 @@ func (b *bounded) Read(p []byte) (int, error) {
 
 // next is the Reader's.
 func (b *bounded) next(most int) ([]byte, error) {
-	if err := b.ctx.Err(); err != nil {
-		return nil, err
-	}
 	data, err := b.r.next(most)
 	if b.n += int64(len(data)); b.n > RatioFloor && b.n/max(b.r.BytesIn(), 1) > b.limits.Ratio {
 		return nil, unsafe("it unpacks to more than %d times its size (a limit that --max-ratio raises)", b.limits.Ratio)
 	}
+	if (b.n-b.limits.Bytes)/entryBytes > b.limits.Files {
+		return nil, unsafe("its tar holds more than %d bytes for each of %d files, their contents aside",
+			entryBytes, b.limits.Files)
+	}
 	return data, err
-}
-
-func (x *extractor) symlink(name, target string) error {
-	if err := checkLink(name, target); err != nil {
-		return err
-	}
-	if _, twice := x.links[name]; twice {
-		return unsafe("%q is there twice", name)
-	}
-	x.links[name] = target
-	return nil
-}
-
-// makeLinks makes the links once every file and folder is there, so that
-// nothing is ever written through one, and then looks where each really leads:
-// a chain of links that each look harmless can climb.
-func (x *extractor) makeLinks(root *os.Root) error {
-	for _, l := range x.hard {
-		if err := x.w.makeAll(path.Dir(l[0])); err != nil {
-			return err
-		}
-		if x.files+x.w.implied > x.limits.Files {
-			return x.tooMany()
-		}
-	}
-	for name := range x.links {
-		if err := x.w.makeAll(path.Dir(name)); err != nil {
-			return err
-		}
-		if x.files+x.w.implied > x.limits.Files {
-			return x.tooMany()
-		}
-	}
-	for _, l := range x.hard {
-		info, err := root.Lstat(l[1])
-		if err != nil || !info.Mode().IsRegular() {
-			return unsafe("the hard link %q points to %q, which is no file of the archive", l[0], l[1])
-		}
-		if err := madeOnce(l[0], root.Link(l[1], l[0])); err != nil {
-			return err
-		}
-	}
-	for name, target := range x.links {
-		if err := madeOnce(name, root.Symlink(target, name)); err != nil {
-			return err
-		}
-	}
-	for name, target := range x.links {
-		if _, err := root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return unsafe("the link %q leads out of the bundle, or in a circle, by %.80q", name, target)
-		}
-	}
-	return nil
 }

@@ -33,6 +33,7 @@ type treeWriter struct {
 	made    map[string]bool // folders; true: named by an entry of its own
 	folders map[string]*os.File
 	implied int64 // folders made, but not (yet) named by an entry of their own
+	names   int64 // bytes of the names in made
 	exact   bool  // the umask lets 0755 and 0644 through
 
 	next    batch // of the next files
@@ -136,7 +137,7 @@ func (w *treeWriter) folder(name string) error {
 }
 
 func (w *treeWriter) makeAll(name string) error {
-	if _, ok := w.made[name]; ok {
+	if w.has(name) {
 		return nil
 	}
 	if err := w.makeAll(path.Dir(name)); err != nil {
@@ -152,7 +153,14 @@ func (w *treeWriter) makeAll(name string) error {
 	}
 	w.made[name] = false
 	w.implied++
+	w.names += int64(len(name))
 	return nil
+}
+
+// has reports whether the folder is there.
+func (w *treeWriter) has(name string) bool {
+	_, ok := w.made[name]
+	return ok
 }
 
 func (w *treeWriter) handle(name string) (int, error) {
@@ -308,6 +316,8 @@ func madeOnce(name string, err error) error {
 		return unsafe("%q is there twice", name)
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
 		return unsafe("%q uses a file as a folder", name)
+	case errors.Is(err, syscall.EMLINK):
+		return unsafe("%q is one link more than this file system gives a file or folder", name)
 	}
 	return fmt.Errorf("%s: %w", name, err)
 }

@@ -11,8 +11,6 @@ import (
 	"hash/crc32"
 	"hash/crc64"
 	"io"
-
-	"github.com/ulikunitz/xz/lzma"
 )
 
 // MaxDictionary is the largest xz dictionary Open accepts, in bytes: what
@@ -27,12 +25,13 @@ const (
 
 // xzReader reads the .xz container (https://tukaani.org/xz/xz-file-format.txt)
 // around LZMA2: streams, blocks, their checks and the index. The library has a
-// reader of its own, but that makes every dictionary as large as a header says.
-// Its memory is the dictionary's: of the blocks it keeps a digest.
+// reader of its own, but that makes a dictionary for each block, as large as its
+// header says. Its memory is one dictionary's: of the blocks it keeps a digest.
 type xzReader struct {
 	r      *xzCounter
-	flags  byte      // of the stream: which check
-	block  io.Reader // nil between blocks
+	flags  byte // of the stream: which check
+	lzma   *lzma2Reader
+	inside bool      // in a block
 	check  hash.Hash // nil: none
 	start  int64     // where the block began
 	data   int64     // where its data began
@@ -43,7 +42,8 @@ type xzReader struct {
 }
 
 func newXzReader(r *bufio.Reader) (*xzReader, error) {
-	x := &xzReader{r: &xzCounter{r: r}}
+	counted := &xzCounter{r: r}
+	x := &xzReader{r: counted, lzma: &lzma2Reader{r: counted}}
 	return x, x.streamHeader()
 }
 
@@ -70,13 +70,13 @@ func (c *xzCounter) ReadByte() (byte, error) {
 
 func (x *xzReader) Read(p []byte) (int, error) {
 	for {
-		if x.block == nil {
+		if !x.inside {
 			if err := x.next(); err != nil {
 				return 0, err
 			}
 			continue
 		}
-		n, err := x.block.Read(p)
+		n, err := x.lzma.Read(p)
 		x.size += int64(n)
 		if x.check != nil {
 			x.check.Write(p[:n])
@@ -188,9 +188,9 @@ func (x *xzReader) startBlock(dictionary byte) error {
 	case 10:
 		x.check = sha256.New()
 	}
-	var err error
-	x.block, err = lzma.Reader2Config{DictCap: int(capacity)}.NewReader2(x.r)
-	return err
+	x.inside = true
+	x.lzma.begin(int(capacity))
+	return nil
 }
 
 func (x *xzReader) endBlock() error {
@@ -224,7 +224,7 @@ func (x *xzReader) endBlock() error {
 		}
 		unpadded += int64(len(stated))
 	}
-	x.block = nil
+	x.inside = false
 	x.blocks++
 	note(x.seen, uint64(unpadded), uint64(x.size))
 	return nil

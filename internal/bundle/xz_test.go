@@ -12,7 +12,7 @@ import (
 
 func compareXz(t *testing.T, raw []byte) {
 	t.Helper()
-	in, err := bundle.Open(bytes.NewReader(raw), bundle.Key{})
+	in, err := bundle.Open(t.Context(), bytes.NewReader(raw), bundle.Key{})
 	if err != nil {
 		return
 	}

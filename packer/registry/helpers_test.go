@@ -66,7 +66,7 @@ func write(t *testing.T, path, text string, mode os.FileMode) {
 
 func treeDigest(t *testing.T, dir string) string {
 	t.Helper()
-	tree, err := bundle.Scan(dir)
+	tree, err := bundle.Scan(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func (c *Client) Publish(ctx context.Context, dir, ref string, o PublishOptions)
 	if err != nil {
 		return nil, err
 	}
-	m, err := readModule(dir)
+	m, err := readModule(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ type folder struct {
 	yaml    []byte // module.yaml as it stands
 }
 
-func readModule(dir string) (*folder, error) {
+func readModule(ctx context.Context, dir string) (*folder, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func readModule(dir string) (*folder, error) {
 	if err := module.CheckName(m.name); err != nil {
 		return nil, fmt.Errorf("%s: %w: the folder's name is the module's", dir, err)
 	}
-	if m.tree, err = bundle.Scan(dir); err != nil {
+	if m.tree, err = bundle.Scan(ctx, dir); err != nil {
 		return nil, fmt.Errorf("module %s: %w", m.name, err)
 	}
 	path := filepath.Join(dir, module.SpecFile)

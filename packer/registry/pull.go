@@ -73,7 +73,7 @@ func (c *Client) pull(ctx context.Context, r reference, a *artifact, dest string
 	if err := bundle.UnpackModule(ctx, layer, dir, c.opts.Limits); err != nil {
 		return err
 	}
-	if err := check(dir, a); err != nil {
+	if err := check(ctx, dir, a); err != nil {
 		return err
 	}
 	return os.Rename(dir, dest)
@@ -81,8 +81,8 @@ func (c *Client) pull(ctx context.Context, r reference, a *artifact, dest string
 
 // check compares an unpacked folder with what the manifest says of it: somebody may
 // have put a manifest together that shows one module and carries another.
-func check(dir string, a *artifact) error {
-	tree, err := bundle.Scan(dir)
+func check(ctx context.Context, dir string, a *artifact) error {
+	tree, err := bundle.Scan(ctx, dir)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@
 package signing
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -41,12 +42,12 @@ func Statement(name, version, digest string) ([]byte, error) {
 }
 
 // statement reads the module in dir.
-func statement(dir, name string) ([]byte, error) {
+func statement(ctx context.Context, dir, name string) ([]byte, error) {
 	spec, err := source.Spec(dir)
 	if err != nil {
 		return nil, err
 	}
-	tree, err := bundle.Scan(dir)
+	tree, err := bundle.Scan(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -56,8 +57,8 @@ func statement(dir, name string) ([]byte, error) {
 }
 
 // SignModule signs the module called name in dir and replaces the signature there.
-func SignModule(dir, name string, key signature.SecretKey) error {
-	text, err := statement(dir, name)
+func SignModule(ctx context.Context, dir, name string, key signature.SecretKey) error {
+	text, err := statement(ctx, dir, name)
 	if err != nil {
 		return fmt.Errorf("sign module %s: %w", name, err)
 	}
@@ -80,8 +81,8 @@ func SignModule(dir, name string, key signature.SecretKey) error {
 // VerifyModule returns the id of the key among keys that signed the module called
 // name in dir. The errors are signature.ErrUnsigned and signature.ErrInvalid, and
 // those of reading the folder.
-func VerifyModule(dir, name string, keys signature.Keys) (keyID string, err error) {
-	text, err := statement(dir, name)
+func VerifyModule(ctx context.Context, dir, name string, keys signature.Keys) (keyID string, err error) {
+	text, err := statement(ctx, dir, name)
 	if err != nil {
 		return "", fmt.Errorf("verify module %s: %w", name, err)
 	}

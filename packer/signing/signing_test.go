@@ -50,18 +50,18 @@ func TestModuleSignature(t *testing.T) {
 		{"signed", func(string) {}, nil},
 		{"signed again", func(dir string) {
 			write(t, filepath.Join(dir, "start"), "#!/bin/sh\ntrue\n")
-			if err := signing.SignModule(dir, "web", key); err != nil {
+			if err := signing.SignModule(t.Context(), dir, "web", key); err != nil {
 				t.Fatal(err)
 			}
 		}, nil},
 		{"unsigned", func(dir string) { os.Remove(filepath.Join(dir, signing.FileName)) }, signature.ErrUnsigned},
 		{"signed by another key", func(dir string) {
-			if err := signing.SignModule(dir, "web", other); err != nil {
+			if err := signing.SignModule(t.Context(), dir, "web", other); err != nil {
 				t.Fatal(err)
 			}
 		}, signature.ErrInvalid},
 		{"signed under another name", func(dir string) {
-			if err := signing.SignModule(dir, "db", key); err != nil {
+			if err := signing.SignModule(t.Context(), dir, "db", key); err != nil {
 				t.Fatal(err)
 			}
 		}, signature.ErrInvalid},
@@ -84,11 +84,11 @@ func TestModuleSignature(t *testing.T) {
 			}
 			write(t, filepath.Join(dir, "start"), "#!/bin/sh\n")
 			write(t, filepath.Join(dir, "module.yaml"), "version: 1.0.0\n")
-			if err := signing.SignModule(dir, "web", key); err != nil {
+			if err := signing.SignModule(t.Context(), dir, "web", key); err != nil {
 				t.Fatal(err)
 			}
 			test.attack(dir)
-			id, err := signing.VerifyModule(dir, "web", keys)
+			id, err := signing.VerifyModule(t.Context(), dir, "web", keys)
 			if !errors.Is(err, test.err) || (err == nil) != (id == key.ID()) {
 				t.Errorf("%q, %v", id, err)
 			}

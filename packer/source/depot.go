@@ -77,7 +77,7 @@ func (d *Depot) Resolve(ctx context.Context, r Reference) (found Locked, fixed b
 // came. Its files are those that were locked, or it is ErrDrift.
 func (d *Depot) Module(ctx context.Context, r Reference, m Locked) (dir string, err error) {
 	dir = d.path(m.Tree)
-	tree, err := bundle.Scan(dir)
+	tree, err := bundle.Scan(ctx, dir)
 	switch {
 	case err == nil && tree.Digest() == m.Tree:
 		return dir, nil
@@ -106,7 +106,7 @@ func (d *Depot) bring(ctx context.Context, r Reference, m *Locked) (string, erro
 	if err := d.origins[r.origin].fetch(ctx, r, m.Resolved, dir); err != nil {
 		return "", fmt.Errorf("module %s from %s: %w", m.Name, r, err)
 	}
-	tree, err := bundle.Scan(dir)
+	tree, err := bundle.Scan(ctx, dir)
 	if err != nil {
 		return "", fmt.Errorf("module %s from %s: %w", m.Name, r, err)
 	}

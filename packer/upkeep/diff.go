@@ -2,6 +2,7 @@ package upkeep
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -25,15 +26,15 @@ const (
 
 // compare describes what became of a module's files; before may be empty: there is
 // nothing to compare with.
-func compare(before, after string) (string, error) {
+func compare(ctx context.Context, before, after string) (string, error) {
 	old := map[string]bundle.Entry{}
 	if before != "" {
 		var err error
-		if old, err = entries(before); err != nil {
+		if old, err = entries(ctx, before); err != nil {
 			return "", err
 		}
 	}
-	now, err := entries(after)
+	now, err := entries(ctx, after)
 	if err != nil {
 		return "", err
 	}
@@ -80,8 +81,8 @@ func visible(text string) string {
 	return b.String()
 }
 
-func entries(dir string) (map[string]bundle.Entry, error) {
-	tree, err := bundle.Scan(dir)
+func entries(ctx context.Context, dir string) (map[string]bundle.Entry, error) {
+	tree, err := bundle.Scan(ctx, dir)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ func folder(t *testing.T, files map[string]string) string {
 }
 
 func TestCompareShowsWhatChanged(t *testing.T) {
-	got, err := compare(
+	got, err := compare(t.Context(),
 		folder(t, map[string]string{"start": "one\ntwo\n", "gone": "x\n", "same": "s\n", "binary": "\x00a"}),
 		folder(t, map[string]string{"start": "one\nthree\n", "new": "n\n", "same": "s\n", "binary": "\x00bc"}))
 	const want = `changed binary (3 bytes, not 2)
@@ -45,7 +45,7 @@ diff a/start b/start
 // What somebody agrees to must be what is there: a carriage return, an escape or a
 // change of direction would have the terminal show something else.
 func TestCompareHidesNothing(t *testing.T) {
-	got, err := compare("", folder(t, map[string]string{"start": "evil\rgood\x1b[1A\u202e\u009b\n"}))
+	got, err := compare(t.Context(), "", folder(t, map[string]string{"start": "evil\rgood\x1b[1A\u202e\u009b\n"}))
 	const want = `added start (19 bytes)
 diff a/start b/start
 --- a/start

@@ -162,7 +162,7 @@ func (f *File) Outdated(ctx context.Context, names []string) ([]Change, error) {
 		if err != nil {
 			return nil, err
 		}
-		diff, err := compare(before, after)
+		diff, err := compare(ctx, before, after)
 		if err != nil {
 			return nil, err
 		}
@@ -238,7 +238,7 @@ func (f *File) copy(ctx context.Context, m source.Locked, to string) error {
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		return fmt.Errorf("copy module %s: %w", m.Name, err)
 	}
-	tree, err := bundle.Scan(to)
+	tree, err := bundle.Scan(ctx, to)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ Log in with docker login HOST, or have a credential helper in docker's config.js
 				return err
 			}
 			if signKey != "" && !o.DryRun {
-				if _, err := p.signModule(dir, signKey, passwordFile); err != nil {
+				if _, err := p.signModule(c.Context(), dir, signKey, passwordFile); err != nil {
 					return err
 				}
 			}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -79,12 +80,12 @@ func (p *program) moduleSignCommand(modules *string) *cobra.Command {
 		Long: `Sign writes the file module.minisig into the module's folder and prints the id of
 the key. Sign again after each change. MODULE is a folder's path, or a name in the
 collection.`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			dir, err := moduleDir(*modules, args[0])
 			if err != nil {
 				return err
 			}
-			id, err := p.signModule(dir, signKey, passwordFile)
+			id, err := p.signModule(c.Context(), dir, signKey, passwordFile)
 			if err != nil {
 				return err
 			}
@@ -99,7 +100,7 @@ collection.`,
 }
 
 // signModule signs the module in dir and returns the key's id.
-func (p *program) signModule(dir, signKey, passwordFile string) (id string, err error) {
+func (p *program) signModule(ctx context.Context, dir, signKey, passwordFile string) (id string, err error) {
 	if dir, err = filepath.Abs(dir); err != nil { // its last component is the module's name
 		return "", err
 	}
@@ -107,5 +108,5 @@ func (p *program) signModule(dir, signKey, passwordFile string) (id string, err 
 	if err != nil {
 		return "", err
 	}
-	return key.ID(), signing.SignModule(dir, filepath.Base(dir), key)
+	return key.ID(), signing.SignModule(ctx, dir, filepath.Base(dir), key)
 }
