@@ -59,6 +59,7 @@ func fail(code Code, format string, args ...any) error {
 func codeOf(ctx context.Context, err error) Code {
 	var f *failure
 	var fetching *fetch.Error
+	var errno syscall.Errno
 	switch cause := context.Cause(ctx); {
 	case err == nil:
 		return CodeDone
@@ -76,12 +77,14 @@ func codeOf(ctx context.Context, err error) Code {
 		return CodeOpen
 	case fetching != nil:
 		return CodeFetch
-	case errors.Is(err, bundle.ErrSpace), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EIO):
+	case errors.Is(err, bundle.ErrSpace):
 		return CodeRecord
 	case errors.Is(err, bundle.ErrUnsafe):
 		return CodeUnpack
 	case errors.Is(err, bundle.ErrKey), errors.Is(err, bundle.ErrDamaged), errors.Is(err, bundle.ErrFormat):
 		return CodeOpen
+	case errors.As(err, &errno): // of this machine's files: what a bundle can cause has an error of its own
+		return CodeRecord
 	}
 	return CodeOther
 }
