@@ -13,6 +13,7 @@ import (
 	"startup-bundle/agent/runner"
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/module"
+	"startup-bundle/internal/terminal"
 )
 
 // stopCutOff stops what the last start of the agent left running of a module that
@@ -58,7 +59,7 @@ func (a *Agent) stopped(ctx context.Context, m bundle.Module, rec *record.Module
 		return fmt.Errorf("module %s was stopped: %w", m.Name, cause)
 	}
 	return fmt.Errorf("module %s was stopped: %w: raise timeout: in the userdata, or see what it waited for with startup-agent logs %s",
-		m.Name, errDeadline, m.Name)
+		m.Name, errDeadline, terminal.Quote(m.Name))
 }
 
 // cutOffTooOften fails a module that was cut off by as many shutdowns as it may

@@ -15,6 +15,7 @@ import (
 	"startup-bundle/internal/module"
 	"startup-bundle/internal/rehearsal"
 	"startup-bundle/internal/secret"
+	"startup-bundle/internal/terminal"
 )
 
 // modules runs every module that is not yet done, in order; with Only, that one.
@@ -79,7 +80,7 @@ func (a *Agent) advice(module, them string) string {
 	if rehearsal.Read(a.Paths.Root) != nil {
 		return ""
 	}
-	return "; read startup-agent logs " + module + ", mend " + them + ", then run startup-agent run again"
+	return "; read startup-agent logs " + terminal.Quote(module) + ", fix " + them + ", then run startup-agent run again"
 }
 
 // hide makes the journal redact the values of a module's secret options.

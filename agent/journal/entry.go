@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"unicode/utf8"
+
+	"startup-bundle/internal/terminal"
 )
 
 // field is one field of an entry. Its text is that of a string, unescaped, or
@@ -174,7 +176,7 @@ func splitOutput(line []byte) (o output, ok bool) {
 	}
 	o.line, ok = bytes.CutSuffix(rest, []byte(`"}`))
 	plain := func(text []byte) bool {
-		return bytes.IndexByte(text, '"') < 0 && bytes.IndexByte(text, '\\') < 0 && Printable(text)
+		return bytes.IndexByte(text, '"') < 0 && bytes.IndexByte(text, '\\') < 0 && terminal.Printable(text)
 	}
 	return o, ok && plain(o.line) && plain(o.module) && plain(o.time)
 }

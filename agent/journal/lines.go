@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"startup-bundle/internal/terminal"
 )
 
 // Lines splits what a reader gives into lines.
@@ -137,7 +139,7 @@ func Output(path, module string, n int) (lines []string, at time.Time, err error
 		at = e.Time
 		text := Text(line)
 		if module != "" {
-			text = Safe(e.Text(KeyLine))
+			text = terminal.Safe(e.Text(KeyLine))
 		}
 		if lines = append(lines, text); len(lines) > n {
 			lines = slices.Delete(lines, 0, len(lines)-n)

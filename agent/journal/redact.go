@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"startup-bundle/internal/secret"
+	"startup-bundle/internal/terminal"
 )
 
 // minSecret is the shortest text that is replaced, in bytes. To replace shorter
@@ -57,7 +58,7 @@ func (r *Redactor) Add(secrets ...secret.String) {
 
 // variants returns the texts as which a secret can be printed without being looked
 // into: whole or one of its lines, as it is or as a shell without quotes, a terminal
-// and [Safe] leave it.
+// and [terminal.Safe] leave it.
 func variants(text string) []string {
 	parts := []string{text}
 	parts = append(parts, strings.Split(text, "\n")...)
@@ -65,12 +66,12 @@ func variants(text string) []string {
 	var all []string
 	for _, part := range parts {
 		seen := strings.Map(func(r rune) rune {
-			if unsafe(r) {
+			if !terminal.IsSafe(string(r)) {
 				return -1
 			}
 			return r
 		}, part)
-		for _, v := range []string{part, Safe(part), seen} {
+		for _, v := range []string{part, terminal.Safe(part), seen} {
 			words := strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' })
 			all = append(all, v, strings.TrimSpace(v), strings.Join(words, " "), strings.Join(strings.Fields(v), " "))
 		}

@@ -17,6 +17,7 @@ import (
 
 	"startup-bundle/agent/journal"
 	"startup-bundle/internal/secret"
+	"startup-bundle/internal/terminal"
 )
 
 // words are what the log itself is made of: any may be somebody's passphrase.
@@ -159,7 +160,7 @@ func TestEveryFormOfASecretIsReplaced(t *testing.T) {
 		}
 		forms := map[string]string{
 			"as it is": hidden, "trimmed": strings.TrimSpace(hidden), "unquoted in a shell": strings.Join(strings.Fields(hidden), " "),
-			"JSON": string(quoted), "JSON of Python": python(hidden), "%q": fmt.Sprintf("%q", hidden), "on a terminal": journal.Safe(hidden),
+			"JSON": string(quoted), "JSON of Python": python(hidden), "%q": fmt.Sprintf("%q", hidden), "on a terminal": terminal.Safe(hidden),
 		}
 		for name, form := range forms {
 			for _, text := range []string{form, "key=" + form + " ok", form + form, "\x1b[1m" + form + "\x1b[0m"} {

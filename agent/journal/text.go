@@ -2,13 +2,11 @@ package journal
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"startup-bundle/internal/terminal"
 )
 
 // Text renders one JSON line of the log for people: time, phase or module,
@@ -91,7 +89,7 @@ func (p *Printer) paint(dst []byte, color string, write func(dst, text []byte) [
 // appendClock appends the time of day of a time stamp, in UTC.
 func appendClock(dst, stamp []byte) []byte {
 	const form = "2006-01-02T15:04:05.000Z"
-	if len(stamp) == len(form) && stamp[10] == 'T' && stamp[len(form)-1] == 'Z' && Printable(stamp) {
+	if len(stamp) == len(form) && stamp[10] == 'T' && stamp[len(form)-1] == 'Z' && terminal.Printable(stamp) {
 		return append(dst, stamp[11:len(form)-1]...)
 	}
 	t, err := time.Parse(time.RFC3339, string(stamp))
@@ -106,7 +104,7 @@ const shortDigest = 12
 
 func appendValue(dst []byte, f field) []byte {
 	switch key := string(f.key); {
-	case !f.literal && key == "sha256" && len(f.text) > shortDigest:
+	case !f.literal && key == "sha256" && len(f.text) > shortDigest && terminal.Printable(f.text):
 		return append(appendSafe(dst, f.text[:shortDigest]), "…"...)
 	case !f.literal && (len(f.text) == 0 || bytes.ContainsAny(f.text, " \t\"")):
 		return strconv.AppendQuote(dst, string(f.text))
@@ -148,42 +146,9 @@ func Bytes(n int64) string {
 	return strconv.FormatFloat(size, 'f', 1, 64) + string(units[unit]) + "B"
 }
 
-// Safe returns text without what could move a cursor, break a line or reorder
-// it: what a log carries came from scripts and servers.
-func Safe(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unsafe(r) {
-			return utf8.RuneError
-		}
-		return r
-	}, text)
-}
-
 func appendSafe(dst, text []byte) []byte {
-	if Printable(text) {
+	if terminal.Printable(text) {
 		return append(dst, text...)
 	}
-	return append(dst, Safe(string(text))...)
-}
-
-// Printable reports whether text is ASCII without control characters but tab.
-func Printable(text []byte) bool {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	for len(text) >= 8 { // eight bytes at once, up to one that is odd
-		w := binary.LittleEndian.Uint64(text)
-		if (w|(w-ones*' ')|(w+ones))&tops != 0 { // above 0x7f, below a space, 0x7f
-			break
-		}
-		text = text[8:]
-	}
-	for _, c := range text {
-		if (c < ' ' && c != '\t') || c > '~' {
-			return false
-		}
-	}
-	return true
-}
-
-func unsafe(r rune) bool {
-	return r != '\t' && unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+	return append(dst, terminal.Safe(string(text))...)
 }

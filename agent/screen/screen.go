@@ -13,6 +13,7 @@ import (
 	"startup-bundle/agent"
 	"startup-bundle/agent/journal"
 	"startup-bundle/agent/record"
+	"startup-bundle/internal/terminal"
 )
 
 // Width is what a screen is made for, in columns. Only a command that is to be
@@ -234,7 +235,7 @@ func (p *page) line(text string) { p.WriteString(text + "\n") }
 
 // wrapped writes text, its lines after the first indented.
 func (p *page) wrapped(first, text string) {
-	for i, line := range journal.Wrap(journal.Safe(text), Width-max(2, len(first))) {
+	for i, line := range journal.Wrap(terminal.Safe(text), Width-max(2, len(first))) {
 		if i == 0 {
 			p.line(first + line)
 		} else {
@@ -249,7 +250,7 @@ func (p *page) fact(name, text string) { p.wrapped(fmt.Sprintf("%-*s", label, na
 func (p *page) quoted(lines []string) {
 	const mark = "  | "
 	for _, line := range lines {
-		line = journal.Safe(strings.ReplaceAll(line, "\t", "    "))
+		line = terminal.Safe(strings.ReplaceAll(line, "\t", "    "))
 		if journal.Columns(line) > Width-len(mark) {
 			line = journal.Cut(line, Width-len(mark)-1) + "…"
 		}

@@ -6,6 +6,7 @@ import (
 
 	"startup-bundle/agent"
 	"startup-bundle/agent/record"
+	"startup-bundle/internal/terminal"
 )
 
 // step is one thing to do: what, and a command for it. Where there is no such
@@ -62,7 +63,7 @@ func (v *View) steps(p *page) {
 func (v *View) todo() []step {
 	switch {
 	case errors.Is(v.Unread, record.ErrDamaged) && !v.Alive:
-		path := quoted(agent.Paths{Root: v.Root}.Record())
+		path := terminal.Quote(agent.Paths{Root: v.Root}.Record())
 		return []step{
 			{"move the record away, which cannot be read; no run begins before:", "", "mv " + path + " " + path + ".bad"},
 			{"", "then begin anew:", v.again()},
@@ -102,7 +103,7 @@ func (v *View) todo() []step {
 		return v.mendDisk()
 	case agent.CodeDeadline:
 		if m := v.current(); m != nil {
-			read = step{"see what it waited for:", "", v.agent("logs " + m.Name)}
+			read = step{"see what it waited for:", "", v.logs(m.Name, "")}
 		}
 		return []step{read, {"raise timeout: in the userdata " + change + ", or mend what was waited for", " and go on:", v.again()}}
 	}
@@ -119,7 +120,7 @@ func (v *View) nothingRead() []step {
 	case v.Unread != nil:
 		return v.mendDisk()
 	case v.Root != "":
-		return []step{{"see whether the unit is enabled:", "", "systemctl --root " + quoted(v.Root) + " is-enabled " + unit}}
+		return []step{{"see whether the unit is enabled:", "", "systemctl --root " + terminal.Quote(v.Root) + " is-enabled " + unit}}
 	}
 	return []step{
 		{"see whether the unit is enabled, and what it waits for:", "", "systemctl status " + unit},
@@ -148,7 +149,7 @@ func (v *View) mendMetadata() []step {
 func (v *View) whileRunning() []step {
 	steps := []step{{"wait for its end:", "", strings.TrimPrefix(v.agent("status --wait"), sudo)}}
 	if m := v.current(); m != nil {
-		return append(steps, step{"watch what it prints:", "", v.agent("logs " + m.Name + " -f")})
+		return append(steps, step{"watch what it prints:", "", v.logs(m.Name, " -f")})
 	}
 	return append(steps, step{"watch it:", "", v.agent("logs -f")})
 }
@@ -190,7 +191,7 @@ func (v *View) readFailed() []step {
 	var steps []step
 	for _, m := range v.Run.Modules {
 		if m.State == record.Failed {
-			steps = append(steps, step{"read all that " + m.Name + " printed:", "", v.agent("logs " + m.Name)})
+			steps = append(steps, step{"read all that " + m.Name + " printed:", "", v.logs(m.Name, "")})
 		}
 	}
 	const most = 3
@@ -203,7 +204,7 @@ func (v *View) readFailed() []step {
 func (v *View) again() string {
 	switch {
 	case v.Run != nil && v.Run.Userdata != "":
-		return v.agent("run --userdata " + quoted(v.Run.Userdata))
+		return v.agent("run --userdata " + terminal.Quote(v.Run.Userdata))
 	case v.Root != "":
 		return ""
 	}
@@ -219,17 +220,20 @@ func (v *View) agent(args string) string {
 		command = sudo + command
 	}
 	if v.Root != "" {
-		command += " --root " + quoted(v.Root)
+		command += " --root " + terminal.Quote(v.Root)
 	}
 	return command
 }
 
-func (v *View) path(path string) string { return quoted(strings.TrimSuffix(v.Root, "/") + path) }
+func (v *View) path(path string) string {
+	return terminal.Quote(strings.TrimSuffix(v.Root, "/") + path)
+}
 
-// quoted is text as a shell reads it back.
-func quoted(text string) string {
-	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@") == "" {
-		return text
+// logs is the command that shows what a module printed. A folder of a bundle made
+// by hand can have any name, and one that begins with a hyphen is no flag.
+func (v *View) logs(module, flags string) string {
+	if strings.HasPrefix(module, "-") {
+		return v.agent("logs"+flags) + " -- " + terminal.Quote(module)
 	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	return v.agent("logs " + terminal.Quote(module) + flags)
 }

@@ -162,6 +162,9 @@ func checkFolders(ctx context.Context, root *os.Root, top string, m *Manifest) e
 	return nil
 }
 
+// maxFolder leaves room in a file name of 255 bytes for what a log's name adds.
+const maxFolder = 240
+
 // readByHand finds the modules of an archive without a manifest: the folders
 // with a start script, in byte order, below one top folder or none.
 func readByHand(ctx context.Context, root *os.Root) (*Contents, error) {
@@ -185,6 +188,9 @@ func readByHand(ctx context.Context, root *os.Root) (*Contents, error) {
 		if startOf(root, path.Join(top, name)) == "" {
 			c.Ignored = append(c.Ignored, name)
 			continue
+		}
+		if len(name) > maxFolder {
+			return nil, unsafe("the folder name %.40q… is longer than %d bytes, and the module's log is named for it", name, maxFolder)
 		}
 		if twin, ok := seen[strings.ToLower(name)]; ok {
 			return nil, unsafe("the folders %q and %q differ only in capital letters", twin, name)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"startup-bundle/internal/module"
+	"startup-bundle/internal/terminal"
 )
 
 // Manifest is bundle.json: which modules run, in which order, with what.
@@ -62,6 +63,9 @@ func ParseManifest(text []byte) (*Manifest, error) {
 	default:
 		return nil, fmt.Errorf("%w: %s: on_failure is %q: it is %s or %s", ErrFormat, ManifestName, m.OnFailure, module.OnFailureStop, module.OnFailureContinue)
 	}
+	if err := printable("name", m.Name, "packer", m.Packer, "lib_digest", m.LibDigest); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrFormat, ManifestName, err)
+	}
 	if len(m.Modules) == 0 {
 		return nil, fmt.Errorf("%w: %s lists no module", ErrFormat, ManifestName)
 	}
@@ -89,6 +93,9 @@ func (m Module) check() error {
 	if err := module.CheckName(m.Name); err != nil {
 		return err
 	}
+	if err := printable("dir", m.Dir, "uses", m.Uses, "source", m.Source, "version", m.Version, "digest", m.Digest, "signed_by", m.SignedBy); err != nil {
+		return err
+	}
 	folder := m.Folder()
 	if folder != path.Base(folder) || strings.HasPrefix(folder, ".") || folder == "/" || folder == ManifestName || folder == SignatureName || folder == LibName {
 		return fmt.Errorf("%q is not a folder name", folder)
@@ -109,6 +116,25 @@ func (m Module) check() error {
 		}
 		if strings.ContainsRune(value, 0) {
 			return fmt.Errorf("the value of %s holds a NUL byte", name)
+		}
+	}
+	return nil
+}
+
+// maxText is the longest text of a manifest that is shown to people, in bytes: a
+// source is a URL and a digest.
+const maxText = 1024
+
+// printable refuses texts that could steer the terminal they are shown on, or fill
+// it. They come in pairs of a field's name and its text.
+func printable(fields ...string) error {
+	for i := 0; i+1 < len(fields); i += 2 {
+		name, text := fields[i], fields[i+1]
+		switch {
+		case len(text) > maxText:
+			return fmt.Errorf("%s is longer than %d bytes", name, maxText)
+		case !terminal.IsSafe(text):
+			return fmt.Errorf("%s holds characters that are not printable", name)
 		}
 	}
 	return nil

@@ -20,6 +20,7 @@ import (
 	"startup-bundle/internal/imdstest"
 	"startup-bundle/internal/rehearsal"
 	"startup-bundle/internal/secret"
+	"startup-bundle/internal/terminal"
 	"startup-bundle/packer"
 	"startup-bundle/packer/sandbox"
 )
@@ -74,7 +75,8 @@ func Run(ctx context.Context, o Options) (code int, err error) {
 	}
 	defer w.close()
 	outcome, err := o.boot(ctx, w, sandbox.Options{
-		Program: program, Args: []string{"run", "--root", root}, Root: root, Scratch: work, Stdout: o.Stdout, Stderr: o.Stderr,
+		Program: program, Args: []string{"run", "--root", root}, Root: root, Scratch: work,
+		Stdout: terminal.Below(o.Stdout), Stderr: terminal.Below(o.Stderr),
 	})
 	if err != nil {
 		return 0, errors.Join(err, o.forget(root))
@@ -167,7 +169,7 @@ func (o Options) boot(ctx context.Context, w *world, s sandbox.Options) (sandbox
 // agent asks the agent something, outside the sandbox, and returns its exit code.
 func (o Options) agent(ctx context.Context, w *world, program string, args ...string) (int, error) {
 	c := exec.CommandContext(ctx, program, args...)
-	c.Env, c.Stdout, c.Stderr = w.env(os.Environ()), o.Stdout, o.Stderr
+	c.Env, c.Stdout, c.Stderr = w.env(os.Environ()), terminal.Below(o.Stdout), terminal.Below(o.Stderr)
 	err := c.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Exited() {

@@ -3,7 +3,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,23 +16,28 @@ import (
 
 	"startup-bundle/agent"
 	"startup-bundle/internal/cmdline"
+	"startup-bundle/internal/terminal"
 	"startup-bundle/internal/version"
 )
 
 // Main is the program. It returns the exit code.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	p := &program{stdout: stdout, stderr: stderr}
+	p := newProgram(stdout, stderr)
 	root := p.command()
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(stderr, "startup-agent: %v\n", err)
-		if cmdline.Explain(stderr, err) {
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	err := root.ExecuteContext(ctx)
+	if lost := p.stdout.End(); lost != nil {
+		return terminal.Lost(lost, "startup-agent", p.stderr)
+	}
+	if err != nil {
+		fmt.Fprintf(p.stderr, "startup-agent: %v\n", err)
+		if cmdline.Explain(p.stderr, err) {
 			return int(agent.CodeUsage)
 		}
 		if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
-			fmt.Fprintf(stderr, "as root: sudo startup-agent %s\n", strings.Join(args, " "))
+			fmt.Fprintf(p.stderr, "as root: sudo startup-agent %s\n", strings.Join(args, " "))
 		}
 		if p.code == agent.CodeDone {
 			return int(agent.CodeOther)
@@ -44,14 +48,18 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // Command returns the command tree, for what is generated from it.
 func Command() *cobra.Command {
-	return (&program{stdout: io.Discard, stderr: io.Discard}).command()
+	return newProgram(io.Discard, io.Discard).command()
 }
 
 // program is one call of the command.
 type program struct {
-	stdout, stderr io.Writer
+	stdout, stderr *terminal.Writer
 	root           string     // --root
 	code           agent.Code // what a command that began its work ends with
+}
+
+func newProgram(stdout, stderr io.Writer) *program {
+	return &program{stdout: terminal.NewWriter(stdout), stderr: terminal.NewWriter(stderr)}
 }
 
 func (p *program) command() *cobra.Command {
@@ -111,10 +119,7 @@ func (p *program) paths() (agent.Paths, error) {
 
 // printJSON prints a result for programs.
 func (p *program) printJSON(v any) error {
-	e := json.NewEncoder(p.stdout)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	return terminal.PrintJSON(p.stdout, v)
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

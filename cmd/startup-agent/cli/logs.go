@@ -20,7 +20,7 @@ import (
 	"startup-bundle/agent/runner"
 	"startup-bundle/agent/screen"
 	"startup-bundle/internal/cmdline"
-	"startup-bundle/internal/module"
+	"startup-bundle/internal/terminal"
 )
 
 // followEvery is how often a log that is followed is read.
@@ -46,11 +46,13 @@ Its exit code is 0, or 4 when there is no log.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.module = args[0]
-				if err := module.CheckName(o.module); err != nil {
-					return cmdline.Misuse(c, "%v", err)
+				if !isModule(o.module) {
+					return cmdline.Misuse(c, "%q is not a module's name", o.module)
 				}
 			}
-			out := bufio.NewWriterSize(p.stdout, 64<<10)
+			// Each printer below makes its lines safe; the writer's pass over them would
+			// take away the colours.
+			out := bufio.NewWriterSize(p.stdout.Raw(), 64<<10)
 			err := p.logs(c.Context(), o, out)
 			err = errors.Join(err, out.Flush())
 			if errors.Is(err, journal.ErrNoLog) {
@@ -70,6 +72,21 @@ Its exit code is 0, or 4 when there is no log.`,
 	c.MarkFlagsMutuallyExclusive("list", "json")
 	c.MarkFlagsMutuallyExclusive("list", "follow")
 	return c
+}
+
+// isModule reports whether a module can have that name: that of one folder, because
+// a bundle made by hand has whatever names its folders have.
+func isModule(name string) bool {
+	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
+}
+
+// isOf reports whether a line of the log is about the module.
+func isOf(line []byte, module string) bool {
+	if !bytes.Contains(line, []byte(`"`+journal.KeyModule+`":`)) {
+		return false
+	}
+	e, ok := journal.ParseEvent(line)
+	return ok && e.Module == module
 }
 
 func (p *program) logs(ctx context.Context, o logsOptions, out *bufio.Writer) error {
@@ -125,19 +142,18 @@ func (p *program) openLog(ctx context.Context, o logsOptions) (*journal.Reader, 
 // printer returns what writes one line of the log.
 func (p *program) printer(o logsOptions, out *bufio.Writer) func(line []byte) error {
 	if o.asJSON {
-		only := []byte(`"` + journal.KeyModule + `":"` + o.module + `"`)
 		return func(line []byte) error {
-			if o.module != "" && !bytes.Contains(line, only) {
+			if o.module != "" && !isOf(line, o.module) {
 				return nil
 			}
-			_, _ = out.Write(line)
+			_, _ = out.Write(terminal.JSON(line))
 			return out.WriteByte('\n')
 		}
 	}
 	var text []byte
 	if o.module != "" {
 		return func(line []byte) error {
-			if !journal.Printable(line) {
+			if !terminal.Printable(line) {
 				line = []byte(runner.Clean(line))
 			}
 			_, _ = out.Write(line)
@@ -208,7 +224,7 @@ func (p *program) listLogs(out io.Writer) error {
 		if v.Run != nil && v.Run.Module(name) != nil {
 			state = string(v.Run.Module(name).State)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name, state, journal.Bytes(info.Size()), info.ModTime().UTC().Format("2006-01-02 15:04:05 UTC"))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", terminal.Safe(name), state, journal.Bytes(info.Size()), info.ModTime().UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
 	return t.Flush()
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -41,9 +40,7 @@ timeout passes first, the code is 3, or 4 when the agent has not started.`,
 			}
 			p.code = v.Code()
 			if asJSON {
-				e := json.NewEncoder(p.stdout)
-				e.SetIndent("", "  ")
-				return e.Encode(v.Result())
+				return p.printJSON(v.Result())
 			}
 			return v.Print(p.stdout)
 		},
@@ -62,7 +59,7 @@ func (p *program) wait(ctx context.Context, v screen.View, timeout time.Duration
 		defer cancel()
 	}
 	every, show := plainEvery, p.sayChanges()
-	if out, ok := terminal(p.stdout); ok && !asJSON {
+	if out, ok := onTerminal(p.stdout); ok && !asJSON {
 		every, show = liveEvery, redraw(out)
 	}
 	tick := time.NewTicker(every)

@@ -2,26 +2,27 @@ package cli
 
 import (
 	"bytes"
-	"io"
 	"os"
 
 	"golang.org/x/term"
+
+	"startup-bundle/internal/terminal"
 )
 
 // terminalFile is a file that is a terminal.
 type terminalFile struct{ *os.File }
 
-// terminal returns w as the terminal that it is. A dumb one is none: it cannot
-// go back, and knows no colours.
-func terminal(w io.Writer) (terminalFile, bool) {
-	f, ok := w.(*os.File)
+// onTerminal returns the terminal that w writes to, if it is one. A dumb terminal
+// does not count: it can neither move the cursor nor show colours.
+func onTerminal(w *terminal.Writer) (terminalFile, bool) {
+	f, ok := w.File()
 	ok = ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 	return terminalFile{f}, ok
 }
 
 // colored reports whether w may be given colours: see no-color.org.
-func colored(w io.Writer) bool {
-	_, ok := terminal(w)
+func colored(w *terminal.Writer) bool {
+	_, ok := onTerminal(w)
 	return ok && os.Getenv("NO_COLOR") == ""
 }
 

@@ -3,7 +3,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/secret"
+	"startup-bundle/internal/terminal"
 	"startup-bundle/internal/version"
 	"startup-bundle/packer/push"
 	"startup-bundle/packer/registry"
@@ -35,7 +35,7 @@ const (
 )
 
 // Main is the program, until it ends, or a SIGINT, SIGTERM or SIGHUP ends it; the
-// last only where it is not ignored, as under nohup. It returns the exit code.
+// last only if it is not ignored, as under nohup. It returns the exit code.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 1 && args[0] == sandbox.Command {
 		return sandbox.Inside()
@@ -46,16 +46,20 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(ctx, signals...)
 	defer stop()
-	p := &program{stdout: stdout, stderr: stderr}
+	context.AfterFunc(ctx, stop) // the second signal ends a command that the first did not
+	p := &program{stdout: terminal.NewWriter(stdout), stderr: terminal.NewWriter(stderr)}
 	root := p.command()
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
 	err := root.ExecuteContext(ctx)
+	if lost := p.stdout.End(); lost != nil {
+		return terminal.Lost(lost, "startup-packer", p.stderr)
+	}
 	if err == nil {
 		return p.code
 	}
-	fmt.Fprintf(stderr, "startup-packer: %v\n", err)
+	fmt.Fprintf(p.stderr, "startup-packer: %v\n", err)
 	switch {
 	case ctx.Err() != nil:
 		return codeInterrupted
@@ -73,7 +77,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // program is one call of the command.
 type program struct {
-	stdout, stderr io.Writer
+	stdout, stderr *terminal.Writer
 	code           int
 }
 
@@ -120,7 +124,7 @@ startup-packer rehearse ends with the code of the agent.`,
 
 // Command returns the command tree, for what is generated from it.
 func Command() *cobra.Command {
-	return (&program{stdout: io.Discard, stderr: io.Discard}).command()
+	return (&program{stdout: terminal.NewWriter(io.Discard), stderr: terminal.NewWriter(io.Discard)}).command()
 }
 
 // next says which command usually follows; not to programs.
@@ -130,10 +134,7 @@ func (p *program) next(format string, args ...any) {
 
 // printJSON prints a result for programs.
 func (p *program) printJSON(v any) error {
-	e := json.NewEncoder(p.stdout)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	return terminal.PrintJSON(p.stdout, v)
 }
 
 // keyFlag adds --key-file, and returns a function that reads it; no flag, no key.
@@ -148,7 +149,4 @@ func keyFlag(c *cobra.Command, usage string) func() (secret.String, error) {
 	}
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -13,6 +13,7 @@ import (
 	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/secret"
 	"startup-bundle/internal/signature"
+	"startup-bundle/internal/terminal"
 	"startup-bundle/packer"
 )
 
@@ -96,7 +97,7 @@ func printInspection(w io.Writer, i *packer.Inspection) {
 			fmt.Fprintf(w, "   signed by %s\n", m.SignedBy)
 		}
 		for _, name := range slices.Sorted(maps.Keys(m.Env)) {
-			fmt.Fprintf(w, "   %s=%s\n", name, m.Env[name])
+			fmt.Fprintf(w, "   %s=%s\n", name, terminal.Safe(m.Env[name]))
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/secret"
+	"startup-bundle/internal/terminal"
 	"startup-bundle/internal/version"
 	"startup-bundle/packer"
 )
@@ -110,11 +111,12 @@ type bar struct {
 	drawn time.Time
 }
 
-func newBar(w io.Writer, label string) *bar {
-	if !isTerminal(w) {
-		w = nil
+func newBar(w *terminal.Writer, label string) *bar {
+	b := &bar{label: label, began: time.Now()}
+	if f, ok := w.File(); ok && isTerminal(f) {
+		b.w = w.Raw()
 	}
-	return &bar{w: w, label: label, began: time.Now()}
+	return b
 }
 
 func (b *bar) report(done, total int64) {

@@ -69,7 +69,7 @@ needs bash, curl, openssl and tar there, and a bundle of --format openssl.`,
 			}
 		}
 		if out == "" {
-			_, err = p.stdout.Write(text)
+			_, err = p.stdout.Raw().Write(text) // the instance gets it byte for byte
 			return err
 		}
 		return writePrivate(out, text)
