@@ -24,14 +24,14 @@ type process struct {
 	group group
 }
 
-func startProcess(s Script, log *os.File) (*process, error) {
+func startProcess(s Script, output *os.File) (*process, error) {
 	cmd := &exec.Cmd{
 		Path:   s.Path,
 		Args:   append([]string{s.Path}, s.Args...),
 		Dir:    s.Dir,
 		Env:    append([]string{}, s.Env...), // nil would inherit the agent's
-		Stdout: log,
-		Stderr: log,
+		Stdout: output,
+		Stderr: output,
 		// A session, not only a group: see the package comment.
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}

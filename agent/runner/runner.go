@@ -1,8 +1,8 @@
 // Package runner runs one script: in its own process group, up to a deadline,
 // with its output in a file.
 //
-// The script's stdout and stderr are the log file itself, opened for append,
-// never a pipe. So a script is never slowed by its reader, a daemon that it
+// The script's stdout and stderr are the log file itself, opened for append and not
+// for reading, never a pipe. So a script is never slowed by its reader, a daemon that it
 // leaves behind neither blocks the agent nor dies of SIGPIPE with it, and an
 // agent that is killed loses no output. The agent follows that file for the
 // lines it logs; where a script writes faster than anyone can read, lines are
@@ -170,8 +170,13 @@ func (r Runner) Run(ctx context.Context, s Script) (Result, error) {
 		return Result{}, err
 	}
 
+	output, err := openAppend(s.Log, log)
+	if err != nil {
+		return Result{}, fmt.Errorf("open the script's log: %w", err)
+	}
 	began := time.Now()
-	p, err := startProcess(s, log)
+	p, err := startProcess(s, output)
+	_ = output.Close()
 	if err != nil {
 		res := Result{ExitCode: -1}
 		res.Outcome, res.Reason = diagnose(s, err)
