@@ -51,6 +51,7 @@ type Agent struct {
 	pace pace
 
 	deadline time.Time // of the run, once the userdata has said how long it may take
+	warned   bool      // that the public copy of the record cannot be written
 
 	keys     signature.Keys // whose bundles may run; only where enforced
 	enforced bool           // this image trusts certain keys only

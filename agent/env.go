@@ -8,7 +8,11 @@ import (
 	"os"
 
 	"startup-bundle/internal/document"
+	"startup-bundle/internal/files"
 )
+
+// maxEnv bounds what is read back, in bytes: JSON writes a byte as six at most.
+const maxEnv = 6 * document.MaxUserdata
 
 // saveEnv keeps the document's env for startup-agent check, which has no
 // userdata: values may be secrets, so it is a file of its own, mode 0600, and
@@ -28,7 +32,7 @@ func (a *Agent) saveEnv() error {
 // loadEnv reads what saveEnv kept, perhaps by an agent or for an image that took
 // what this one refuses.
 func (a *Agent) loadEnv() error {
-	text, err := os.ReadFile(a.Paths.Env())
+	text, err := files.Read(a.Paths.Env(), maxEnv)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -16,6 +16,7 @@ import (
 	"startup-bundle/agent/userdata"
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/document"
+	"startup-bundle/internal/files"
 	"startup-bundle/internal/secret"
 )
 
@@ -85,7 +86,7 @@ func overdue(err error) error {
 func (a *Agent) readUserdata(ctx context.Context) ([]byte, error) {
 	if a.Userdata != "" {
 		a.who.InstanceID = localInstance
-		f, err := os.Open(a.Userdata)
+		f, err := files.Open(a.Userdata)
 		if err != nil {
 			return nil, fail(CodeUserdata, "read userdata: %w", err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"startup-bundle/agent/record"
 	"startup-bundle/agent/runner"
+	"startup-bundle/internal/files"
 )
 
 // Two locks are on the lock file, because a process that dies leaves two kinds
@@ -35,7 +36,7 @@ const (
 // Alive reports whether an agent runs below the root: whether the lock is held.
 // A caller that cannot open the lock file looks at the process that r names.
 func Alive(p Paths, r *record.Run) bool {
-	f, err := os.Open(p.Lock())
+	f, err := files.Open(p.Lock())
 	switch {
 	case err == nil:
 		defer f.Close()

@@ -11,6 +11,7 @@ import (
 
 	"startup-bundle/agent/journal"
 	"startup-bundle/agent/record"
+	"startup-bundle/internal/files"
 )
 
 // errRefused is a start that was not to be: it touches neither record nor status.
@@ -121,7 +122,12 @@ func (a *Agent) conclude(code Code, err error) {
 func (a *Agent) publish(r *record.Run) {
 	path := a.Paths.Status()
 	err := os.MkdirAll(filepath.Dir(path), 0o755)
-	if err = errors.Join(err, record.Publish(path, r)); err != nil {
+	err = errors.Join(err, record.Publish(path, r))
+	switch {
+	case errors.Is(err, files.ErrNotRegular) && !a.warned:
+		a.warned = true
+		a.log.Warn("status not written", zap.Error(err))
+	case err != nil:
 		a.log.Debug("status not written", zap.Error(err))
 	}
 }

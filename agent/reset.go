@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/files"
 )
 
 // Reset forgets the last run: its record and its bundle, and with all the
@@ -31,7 +32,7 @@ func Reset(paths Paths, all bool) (Code, error) {
 			return CodeRecord, err
 		}
 	}
-	return CodeDone, bundle.SyncDir(paths.State())
+	return CodeDone, files.SyncDir(paths.State())
 }
 
 func codeOfReset(err error) Code {

@@ -4,22 +4,21 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
+
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
-	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/files"
 )
 
 // output is a file that appears under its name only when it is whole and on disk.
 type output struct {
-	f      *os.File
-	path   string
+	f      *files.File
 	digest hash.Hash
 	n      int64
 }
@@ -36,12 +35,14 @@ func writable(path string) error {
 	return nil
 }
 
+// newOutput begins a bundle's file. Its mode is the usual one: a bundle is encrypted,
+// and a web server must be able to read it.
 func newOutput(path string) (*output, error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := files.Create(path, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("write bundle: %w", err)
 	}
-	return &output{f: f, path: path, digest: sha256.New()}, nil
+	return &output{f: f, digest: sha256.New()}, nil
 }
 
 func (o *output) Write(p []byte) (int, error) {
@@ -53,27 +54,15 @@ func (o *output) Write(p []byte) (int, error) {
 
 func (o *output) sum() string { return hex.EncodeToString(o.digest.Sum(nil)) }
 
-// commit makes the file durable and gives it its name and usual mode: a bundle
-// is encrypted, and a web server must be able to read it.
 func (o *output) commit() error {
-	err := errors.Join(o.f.Chmod(0o644), o.f.Sync(), o.f.Close())
-	if err == nil {
-		err = os.Rename(o.f.Name(), o.path)
-	}
-	if err != nil {
+	if err := o.f.Commit(); err != nil {
 		return fmt.Errorf("write bundle: %w", err)
 	}
-	o.f = nil
-	return bundle.SyncDir(filepath.Dir(o.path))
+	return nil
 }
 
 // abandon removes what commit did not name. It may follow commit.
-func (o *output) abandon() {
-	if o.f != nil {
-		_ = o.f.Close()
-		_ = os.Remove(o.f.Name())
-	}
-}
+func (o *output) abandon() { o.f.Abandon() }
 
 // meter reports progress and ends a long write when ctx ends.
 type meter struct {

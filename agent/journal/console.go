@@ -68,6 +68,8 @@ func consoleText(line []byte) []string {
 			text += ": " + failure
 		}
 		return consoleWrap(text)
+	case MessageNoLog:
+		return consoleWrap("warning: " + message + ": " + failure)
 	case MessageSilent:
 		return consoleWrap("module " + module + " has printed nothing for " + duration(fields.take("duration")))
 	case MessageEnded:

@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"startup-bundle/internal/files"
 )
 
 // MaxFile is the size at which a log is moved aside, in bytes. One older file is
@@ -27,15 +29,10 @@ type file struct {
 	size int64
 }
 
-func openFile(path string, limit int64) (*file, error) {
-	l := &file{path: path, limit: limit}
-	return l, l.open()
-}
-
 // open opens the file here and not through zap, which would make it readable
 // for all.
 func (l *file) open() error {
-	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW, 0o640)
+	f, err := files.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW, 0o640)
 	if err != nil {
 		return err
 	}
@@ -54,6 +51,9 @@ func (l *file) open() error {
 func (l *file) Write(entry []byte) (int, error) {
 	if l.size > 0 && l.size+int64(len(entry)) > l.limit {
 		l.rotate()
+	}
+	if l.File == nil { // it could not be opened: see Open
+		return len(entry), nil
 	}
 	n, err := l.File.Write(entry)
 	l.size += int64(n)

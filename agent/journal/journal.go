@@ -41,6 +41,7 @@ const (
 	MessageInterrupted   = "run interrupted: it goes on at the next start" //
 	MessageRebooting     = "run goes on after the reboot"                  // likewise
 	MessageRefused       = "run refused"                                   // likewise; nothing was recorded
+	MessageNoLog         = "the run goes on without its log"               //
 )
 
 // The keys of data that others of this program read back.
@@ -66,14 +67,16 @@ type Journal struct {
 }
 
 // Open appends to the log file, made 0640 if it is not there, with its folder
-// (0750). The file is bounded: see MaxFile.
+// (0750). The file is bounded: see MaxFile. With an error the journal can be used all
+// the same: it tells the terminal and the console, and no file.
 func Open(c Config) (*Journal, error) {
-	if err := os.MkdirAll(filepath.Dir(c.Path), 0o750); err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
+	err := os.MkdirAll(filepath.Dir(c.Path), 0o750)
+	file := &file{path: c.Path, limit: MaxFile}
+	if err == nil {
+		err = file.open()
 	}
-	file, err := openFile(c.Path, MaxFile)
 	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
+		err = fmt.Errorf("open log: %w", err)
 	}
 	redactor := NewRedactor()
 	terminal := zapcore.Lock(zapcore.AddSync(c.Terminal))
@@ -83,7 +86,7 @@ func Open(c Config) (*Journal, error) {
 		file:         zapcore.Lock(file),
 		terminal:     terminal,
 		console:      console{c.Console},
-	}, zap.ErrorOutput(terminal)), Redactor: redactor, file: file}, nil
+	}, zap.ErrorOutput(terminal)), Redactor: redactor, file: file}, err
 }
 
 func encoding() zapcore.EncoderConfig {
@@ -99,6 +102,9 @@ func encoding() zapcore.EncoderConfig {
 
 // Close writes the log out and closes it.
 func (j *Journal) Close() error {
+	if j.file.File == nil {
+		return nil
+	}
 	return errors.Join(j.file.Sync(), j.file.Close())
 }
 

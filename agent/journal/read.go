@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+
+	"startup-bundle/internal/files"
 )
 
 // Extent says which runs of a log to read.
@@ -101,7 +103,7 @@ func open(path string) (*Reader, error) {
 }
 
 func openPart(path string) (part, error) {
-	f, err := os.Open(path)
+	f, err := files.Open(path)
 	return part{File: f}, err
 }
 

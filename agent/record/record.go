@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"startup-bundle/internal/files"
 )
 
 // Version is the major version of the file. Fields may be added within it: an
@@ -146,16 +147,13 @@ var ErrDamaged = errors.New("to begin anew, move it away")
 // Load reads a record. ErrNone: there is none. ErrDamaged: the file is no record;
 // the error names it.
 func Load(path string) (*Run, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := files.Read(path, maxFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, ErrNone
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read record: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
+	case errors.Is(err, files.ErrNotRegular), errors.Is(err, files.ErrTooLarge):
+		return nil, fmt.Errorf("read record: %w: %w", err, ErrDamaged)
+	case err != nil:
 		return nil, fmt.Errorf("read record: %w", err)
 	}
 	r, err := parse(text)
@@ -168,8 +166,6 @@ func Load(path string) (*Run, error) {
 func parse(text []byte) (*Run, error) {
 	var r Run
 	switch err := json.Unmarshal(text, &r); {
-	case len(text) > maxFile:
-		return nil, fmt.Errorf("it is larger than %d bytes", maxFile)
 	case err != nil:
 		return nil, fmt.Errorf("it is no JSON: %w", err)
 	case r.Version < 1 || r.Version > Version:
@@ -199,10 +195,20 @@ func save(path string, r *Run, perm fs.FileMode, durable bool) error {
 }
 
 func replace(path string, text []byte, perm fs.FileMode, durable bool) error {
-	// One fixed name: what a killed agent left is written over by the next, and
-	// the agent's lock keeps two from meeting here.
+	// A FIFO or device in the record's place would be lost by the rename: it was not
+	// the agent that made it.
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type()&^fs.ModeSymlink != 0 {
+		return fmt.Errorf("%s is %w: find out who made it, then remove it", path, files.ErrNotRegular)
+	}
+	// One fixed name: what a killed agent left is removed by the next, and the
+	// agent's lock keeps two from meeting here.
 	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, perm)
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, perm)
+	if errors.Is(err, fs.ErrExist) { // whatever it is: a FIFO would not even open
+		if err = os.Remove(tmp); err == nil {
+			f, err = os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, perm)
+		}
+	}
 	if err != nil {
 		return err
 	}

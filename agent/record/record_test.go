@@ -86,7 +86,7 @@ func TestFailedSaveKeepsTheOldRecord(t *testing.T) {
 	if err := Save(path, &Run{Version: Version, State: Succeeded}); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(path+".new", 0o700); err != nil { // in the way of the temporary file
+	if err := os.MkdirAll(path+".new/full", 0o700); err != nil { // in the way of the temporary file
 		t.Fatal(err)
 	}
 	if err := Save(path, &Run{Version: Version, State: Failed}); err == nil {

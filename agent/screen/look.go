@@ -26,6 +26,7 @@ type View struct {
 	Root     string // --root, to be repeated in commands; empty: /
 
 	Rehearsal *rehearsal.Note // where the run was a rehearsal; else nil
+	unread    string          // the file that Unread is about
 }
 
 // outputLines is how many of a module's last lines a screen shows.
@@ -55,7 +56,9 @@ func Look(root string, now time.Time) View {
 	}
 	v.Public = errors.Is(err, fs.ErrPermission)
 	if err != nil && !errors.Is(err, record.ErrNone) && (v.Run == nil || !v.Public) {
-		v.Unread = err
+		v.Unread, v.unread = err, paths.Record()
+	} else if errors.Is(publicErr, record.ErrDamaged) {
+		v.Unread, v.unread = publicErr, paths.Status()
 	}
 	v.Alive = agent.Alive(paths, v.Run)
 	v.read(paths)

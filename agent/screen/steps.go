@@ -63,7 +63,10 @@ func (v *View) steps(p *page) {
 func (v *View) todo() []step {
 	switch {
 	case errors.Is(v.Unread, record.ErrDamaged) && !v.Alive:
-		path := terminal.Quote(agent.Paths{Root: v.Root}.Record())
+		path := terminal.Quote(v.unread)
+		if v.Run != nil && v.unread == (agent.Paths{Root: v.Root}).Status() {
+			return []step{{"move the status file away, which is not the agent's:", "", "mv " + path + " " + path + ".bad"}}
+		}
 		return []step{
 			{"move the record away, which cannot be read; no run begins before:", "", "mv " + path + " " + path + ".bad"},
 			{"", "then begin anew:", v.again()},

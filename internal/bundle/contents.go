@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"startup-bundle/internal/files"
 	"startup-bundle/internal/module"
 )
 
@@ -45,7 +46,7 @@ func (c *Contents) Sync() error {
 	if err := syncFilesystem(c.Dir); err != nil {
 		return fmt.Errorf("sync bundle: %w", err)
 	}
-	return SyncDir(filepath.Dir(c.Dir))
+	return files.SyncDir(filepath.Dir(c.Dir))
 }
 
 // Load reads a folder that Unpack made.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -17,16 +18,24 @@ const cleanUpTime = 500 * time.Millisecond
 
 // Remove removes a folder that Unpack made, and what it may have left unfinished.
 // The folder first loses its name, so that a removal that is cut off leaves
-// nothing that Load would take for a bundle.
+// nothing that Load would take for a bundle. An overlay file system cannot rename a
+// folder of its lower layer (EXDEV): that one is removed in place, because callers
+// have recorded by then that it does not count.
 func Remove(ctx context.Context, dir string) error {
 	stage := filepath.Clean(dir) + StageSuffix
 	if err := removeTree(ctx, stage); err != nil {
 		return fmt.Errorf("remove bundle: %w", err)
 	}
-	if err := os.Rename(dir, stage); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	doomed := stage
+	switch err := os.Rename(dir, stage); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, syscall.EXDEV):
+		doomed = dir
+	case err != nil:
 		return fmt.Errorf("remove bundle: %w", err)
 	}
-	if err := removeTree(ctx, stage); err != nil {
+	if err := removeTree(ctx, doomed); err != nil {
 		return fmt.Errorf("remove bundle: %w", err)
 	}
 	return nil

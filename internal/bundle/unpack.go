@@ -130,16 +130,6 @@ func drain(r io.Reader) error {
 	}
 }
 
-// SyncDir makes renames and removals in a folder durable.
-func SyncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
-
 // extractor walks the tar and checks each entry before anything is made of it.
 type extractor struct {
 	w      *treeWriter

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+
+	"startup-bundle/internal/files"
 )
 
 // maxFile is the largest key file, in bytes.
@@ -60,15 +61,6 @@ func ParseFile(text []byte) (String, error) {
 	return New(lines[0]), nil
 }
 
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
-
 // WriteFile makes a new key file, mode 0600, on disk when it returns. A file
 // that is there already is never overwritten: it may be the only copy of a key.
 // The comments, one line each, stand below it, so that what a shell makes of
@@ -78,19 +70,8 @@ func WriteFile(path string, key String, comments ...string) error {
 	for _, c := range comments {
 		text += "# " + c + "\n"
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
+	if err := files.WriteNew(path, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write key file: %w", err)
-	}
-	err = f.Chmod(0o600) // whatever the umask took away
-	if err == nil {
-		_, err = f.WriteString(text)
-	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = syncFolder(filepath.Dir(path))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write key file: %w", err), os.Remove(path))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"startup-bundle/internal/files"
 	"startup-bundle/internal/module"
 )
 
@@ -44,7 +45,7 @@ func UpdateReadme(dir string) (changed bool, err error) {
 	if bytes.Equal(updated, text) {
 		return false, nil
 	}
-	return true, os.WriteFile(path, updated, 0o644)
+	return true, files.Write(path, updated, 0o644)
 }
 
 // OptionsTable returns the options as a Markdown table, or a sentence where

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"syscall"
 	"text/tabwriter"
 
@@ -33,8 +34,11 @@ where it was interrupted.`,
 				return err
 			}
 			log, err := journal.Open(journal.Config{Path: paths.Log(), Terminal: io.Discard, Level: zapcore.InfoLevel})
-			if err != nil {
+			switch {
+			case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission): // nor can the modules' logs
 				return p.failed(agent.CodeRecord, unwritable(err))
+			case err != nil:
+				fmt.Fprintf(p.stderr, "startup-agent: warning: %v\n", err)
 			}
 			defer log.Close()
 			only := ""

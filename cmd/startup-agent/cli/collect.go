@@ -1,11 +1,14 @@
 package cli
 
 import (
-	"errors"
+	"context"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +17,7 @@ import (
 	"startup-bundle/agent"
 	"startup-bundle/agent/collect"
 	"startup-bundle/agent/instance"
+	"startup-bundle/internal/files"
 	"startup-bundle/internal/version"
 )
 
@@ -36,17 +40,20 @@ in it: read it before you give it away.`,
 			if output == "" {
 				output = "startup-agent-" + now.UTC().Format("20060102-150405") + ".tar.gz"
 			}
-			f, err := os.OpenFile(output, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-			if err != nil {
-				return p.failed(agent.CodeOther, fmt.Errorf("make the archive: %w", err))
+			if _, err := os.Lstat(output); err == nil {
+				return p.failed(agent.CodeOther, &fs.PathError{Op: "make", Path: output, Err: syscall.EEXIST})
 			}
 			o := collect.Options{Root: p.root, Version: version.String(), Now: now}
 			if filepath.Clean(p.root) == "/" || os.Getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT") != "" {
 				o.Userdata = instance.New(instance.Config{Logger: zap.NewNop(), Deadline: metadataTime}).Userdata
 			}
-			got, err := collect.Write(c.Context(), f, o)
-			if err = errors.Join(err, f.Close()); err != nil {
-				return p.failed(agent.CodeOther, errors.Join(fmt.Errorf("make the archive: %w", err), os.Remove(output)))
+			var got collect.Contents
+			err := p.produce(c.Context(), output, 0o600, (*files.File).CommitNew, func(ctx context.Context, w io.Writer) (err error) {
+				got, err = collect.Write(ctx, w, o)
+				return err
+			})
+			if err != nil {
+				return err
 			}
 			fmt.Fprintf(p.stdout, "%s: %d files\n", output, len(got.Files))
 			if len(got.Left) > 0 {

@@ -56,7 +56,7 @@ that failed or was cut off goes on with the first module that has not succeeded.
 			defer terminal.Close()
 			log, err := journal.Open(journal.Config{Path: paths.Log(), Terminal: terminal, Level: level, Console: console})
 			if err != nil {
-				return p.failed(agent.CodeRecord, err)
+				log.Warn(journal.MessageNoLog, zap.Error(err))
 			}
 			defer log.Close()
 			transport, err := transport.New(caFile)

@@ -1,10 +1,7 @@
 package cli
 
 import (
-	"bufio"
 	"errors"
-	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,13 +22,13 @@ fetch and unpack (which overlap), each start of a module. A retry is a cross on
 its bar.
 
 Its exit code is 0, or 4 when there is no log.`,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
 			t, err := p.timeline()
 			if errors.Is(err, journal.ErrNoLog) {
 				return p.failed(agent.CodeNoRecord, err)
 			}
 			if err == nil && svg != "" {
-				err = writeSVG(t, svg)
+				err = p.writeFile(c.Context(), svg, 0o644, t.SVG)
 			} else if err == nil {
 				err = t.Text(p.stdout)
 			}
@@ -56,16 +53,4 @@ func (p *program) timeline() (*timeline.Timeline, error) {
 		t.GoesOn(now)
 	}
 	return t, err
-}
-
-func writeSVG(t *timeline.Timeline, path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("write picture: %w", err)
-	}
-	w := bufio.NewWriter(f)
-	if err := errors.Join(t.SVG(w), w.Flush(), f.Close()); err != nil {
-		return fmt.Errorf("write picture: %w", err)
-	}
-	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"startup-bundle/agent"
 	"startup-bundle/agent/userdata"
 	"startup-bundle/internal/document"
+	"startup-bundle/internal/files"
 	"startup-bundle/internal/secret"
 )
 
@@ -82,7 +82,10 @@ nothing. The exit code is 10 where the agent could not use it.`,
 
 func readInput(name string, stdin io.Reader) ([]byte, error) {
 	if name != "-" {
-		f, err := os.Open(name)
+		f, err := files.Open(name)
+		if errors.Is(err, files.ErrNotRegular) {
+			return nil, fmt.Errorf("%w: give - to read standard input", err)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"startup-bundle/internal/files"
 	"startup-bundle/internal/secret"
 	"startup-bundle/internal/signature"
 	"startup-bundle/packer/signing"
@@ -52,23 +53,10 @@ func (p *program) keygenSigning(out, passwordFile string) (err error) {
 	if err := secret.WriteFile(out, key); err != nil {
 		return err
 	}
-	if err := writeNew(out+".pub", public); err != nil {
-		return errors.Join(err, os.Remove(out))
+	if err := files.WriteNew(out+".pub", []byte(public), 0o644); err != nil {
+		return errors.Join(fmt.Errorf("write public key: %w", err), os.Remove(out))
 	}
 	fmt.Fprintln(p.stdout, strings.Split(public, "\n")[1])
-	return nil
-}
-
-// writeNew makes a new file that everybody may read.
-func writeNew(path, text string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("write public key: %w", err)
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("write public key: %w", err), os.Remove(path))
-	}
 	return nil
 }
 

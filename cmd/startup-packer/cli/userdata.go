@@ -3,17 +3,16 @@ package cli
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/document"
+	"startup-bundle/internal/files"
 	"startup-bundle/internal/secret"
 	"startup-bundle/packer"
 )
@@ -72,7 +71,10 @@ needs bash, curl, openssl and tar there, and a bundle of --format openssl.`,
 			_, err = p.stdout.Raw().Write(text) // the instance gets it byte for byte
 			return err
 		}
-		return writePrivate(out, text)
+		if err := files.Write(out, text, 0o600); err != nil { // it holds a key
+			return fmt.Errorf("write userdata: %w", err)
+		}
+		return nil
 	}
 	f := c.Flags()
 	f.StringArrayVar(&d.URLs, "url", nil, "where the bundle is: https, http, s3 or file `URL`; repeat it for mirrors")
@@ -123,20 +125,4 @@ func digestFile(path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// writePrivate replaces the file at path whole, mode 0600: it holds a key.
-func writePrivate(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write userdata: %w", err), os.Remove(f.Name()))
-	}
-	return nil
 }
