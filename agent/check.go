@@ -92,6 +92,9 @@ const (
 func (a *Agent) Check(ctx context.Context, only string, tell func(Checked)) (Code, error) {
 	ctx, stop := untilSignal(ctx, syscall.SIGHUP) // nobody would see the result
 	defer stop()
+	if err := a.trustState(); err != nil {
+		return CodeRecord, err
+	}
 	run, err := record.Load(a.Paths.Record())
 	if errors.Is(err, record.ErrNone) {
 		return CodeNoRecord, errors.New("no run is recorded here: there is nothing to check")

@@ -73,6 +73,11 @@ func (a *Agent) heartbeat(ctx context.Context) (stop func()) {
 // runHooks runs the programs in dir. A heartbeat's result is its own: the run's
 // record belongs to the goroutine that runs it.
 func (a *Agent) runHooks(ctx context.Context, dir string, result *record.Run) {
+	trust := a.Paths.trust()
+	if err := errors.Join(trust.Check(dir), trust.Check(a.Paths.HookSettings())); err != nil {
+		a.log.Warn("hooks not run", zap.Error(err))
+		return
+	}
 	entries, err := os.ReadDir(dir) // sorted
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		a.log.Warn("hooks not read", zap.Error(err))
@@ -81,7 +86,11 @@ func (a *Agent) runHooks(ctx context.Context, dir string, result *record.Run) {
 		path := filepath.Join(dir, e.Name())
 		info, err := os.Stat(path) // a hook is often a link to a shipped one
 		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-			a.log.Warn("hook ignored: it is no executable file", zap.String("path", path))
+			a.log.Warn("hook ignored: it is not an executable file", zap.String("path", path))
+			continue
+		}
+		if err := trust.Check(path); err != nil {
+			a.log.Warn("hook not run", zap.String("path", path), zap.Error(err))
 			continue
 		}
 		a.runHook(ctx, path, map[string]string{

@@ -54,6 +54,9 @@ func Alive(p Paths, r *record.Run) bool {
 // lock makes the state folder and takes the lock in it, which the kernel
 // releases when the process ends, however it ends.
 func (a *Agent) lock() (unlock func(), err error) {
+	if err := a.Paths.trust().Check(a.Paths.State()); err != nil {
+		return nil, &failure{CodeRecord, err}
+	}
 	if err := os.MkdirAll(a.Paths.State(), 0o700); err != nil {
 		return nil, fail(CodeRecord, "make state folder: %w: the agent needs to run as root, and a disk it can write to", err)
 	}

@@ -33,6 +33,9 @@ func (p Paths) Hooks() string { return filepath.Join(p.Config(), "hooks.d") }
 // Heartbeats is the folder of what runs every few minutes during a run.
 func (p Paths) Heartbeats() string { return filepath.Join(p.Config(), "heartbeat.d") }
 
+// HookSettings is the file of settings that the shipped hooks read, as shell.
+func (p Paths) HookSettings() string { return filepath.Join(p.Config(), "hooks.env") }
+
 // HookLog is the raw output of hooks and heartbeats.
 func (p Paths) HookLog() string { return filepath.Join(p.Logs(), "hooks.log") }
 

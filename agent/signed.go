@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"startup-bundle/internal/bundle"
@@ -15,10 +16,16 @@ import (
 // file of them. Where there is, only what one of them signed may run; one that
 // cannot be used is an error, and nothing may run.
 func LoadVerifyKeys(p Paths) (keys signature.Keys, enforced bool, err error) {
-	keys, err = signature.ReadGuardedKeys(p.VerifyKeys())
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	path := p.VerifyKeys()
+	// Who can write the folder can take the file away.
+	if err := p.trust().Check(path); err != nil {
+		return nil, true, fmt.Errorf("the keys that this image trusts cannot be used, so no bundle runs: %w", err)
+	}
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, false, nil
+	}
+	keys, err = signature.ReadKeys(path) // a link that leads nowhere is there, and no keys
+	switch {
 	case err != nil:
 		return nil, true, fmt.Errorf("the keys that this image trusts cannot be used, so no bundle runs: %w; mend the file in the image, or remove it to run unsigned bundles too", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"startup-bundle/agent"
+	"startup-bundle/internal/files"
 )
 
 // Finding is one thing that is wrong with the image.
@@ -42,7 +43,15 @@ func Check(paths agent.Paths, now time.Time) ([]Finding, error) {
 	c.copies()
 	c.unit()
 	c.certificates()
-	if _, enforced, err := agent.LoadVerifyKeys(paths); enforced && err != nil {
+	untrusted, err := agent.Untrusted(paths)
+	if err != nil {
+		c.errs = append(c.errs, fmt.Errorf("%w: run bake-check as root", err))
+	}
+	for _, u := range untrusted {
+		c.found(u.Path+" is not to be trusted: "+u.Why, u.Cure)
+	}
+	var told *files.UntrustedError
+	if _, enforced, err := agent.LoadVerifyKeys(paths); enforced && err != nil && !errors.As(err, &told) {
 		c.found(err.Error(), "write public keys of startup-packer keygen --signing there, one per line, mode 0644")
 	}
 	if year := now.UTC().Year(); year < firstYear || year > lastYear {

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"startup-bundle/agent/aws"
+	"startup-bundle/internal/files"
 	"startup-bundle/internal/secret"
 )
 
@@ -126,6 +127,9 @@ func file(path string, log *zap.Logger) (string, error) {
 		return "", fmt.Errorf("read key file %s: it is not a file of at most %d bytes", path, maxKey)
 	case info.Mode().Perm()&0o077 != 0:
 		log.Warn("key file is open to others, chmod 0600", zap.String("path", path), zap.Stringer("mode", info.Mode().Perm()))
+	}
+	if err := (files.Trust{Root: "/"}).Check(path); err != nil {
+		return "", fmt.Errorf("read key file: %w", err)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxKey))
 	if err != nil {

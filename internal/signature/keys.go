@@ -3,14 +3,12 @@ package signature
 import (
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
-	"syscall"
 
 	"aead.dev/minisign"
+
+	"startup-bundle/internal/files"
 )
 
 // MaxKeys is the largest file of public keys, in bytes.
@@ -58,39 +56,7 @@ func parseKey(line string) (key minisign.PublicKey, err error) {
 
 // ReadKeys reads a file of public keys.
 func ReadKeys(path string) (Keys, error) {
-	return readKeys(path, 0)
-}
-
-// ReadGuardedKeys reads a file of public keys that decides what may run: one
-// that more than its owner may write is refused. Where there is none, and only
-// then, the error is fs.ErrNotExist; a link that leads nowhere is there.
-func ReadGuardedKeys(path string) (Keys, error) {
-	if _, err := os.Lstat(path); err != nil {
-		return nil, err
-	}
-	keys, err := readKeys(path, 0o022)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read %s: it leads nowhere", path)
-	}
-	return keys, err
-}
-
-func readKeys(path string, forbidden fs.FileMode) (Keys, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe must not hold us up
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("read %s: it is no file", path)
-	case info.Mode().Perm()&forbidden != 0:
-		return nil, fmt.Errorf("read %s: others than its owner may write it: chmod go-w %s", path, path)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, MaxKeys+1))
+	text, err := files.Read(path, MaxKeys)
 	if err != nil {
 		return nil, err
 	}

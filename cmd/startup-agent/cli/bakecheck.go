@@ -15,9 +15,10 @@ func (p *program) bakeCheckCommand() *cobra.Command {
 		Use:   "bake-check",
 		Short: "Say what must be mended before an image is made of this machine",
 		Long: `Bake-check fails while the agent has a past here (a record, a bundle, logs, a key
-that cloud-init kept), while its unit is not enabled, while there are no CA
-certificates, or while the clock is absurd. It prints each finding with what to
-do, and changes nothing. Exit code: 0 nothing found, 1 something found.`,
+that cloud-init kept), while others than root can change what it trusts, while its
+unit is not enabled, while there are no CA certificates, or while the clock is
+absurd. It prints each finding with what to do, and changes nothing. Exit code: 0
+nothing found, 1 something found.`,
 		RunE: func(*cobra.Command, []string) error {
 			paths, err := p.paths()
 			if err != nil {
