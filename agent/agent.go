@@ -50,6 +50,7 @@ type Agent struct {
 	sync chan error         // gives one value once the bundle is on disk; nil: nothing to wait for
 	pace pace
 
+	epoch    time.Time // when the agent was made, see now
 	deadline time.Time // of the run, once the userdata has said how long it may take
 	warned   bool      // that the public copy of the record cannot be written
 
@@ -78,8 +79,13 @@ func New(c Config) *Agent {
 	if c.BootID == "" {
 		c.BootID = bootID()
 	}
-	return &Agent{Config: c, log: c.Journal.Logger, pace: usualPace()}
+	return &Agent{Config: c, log: c.Journal.Logger, pace: usualPace(), epoch: time.Now()}
 }
+
+// now is the time that the record gets: that of the clock when the agent started, and
+// what has passed since. A clock that is set in the middle of a run then makes no
+// duration of the record negative or absurd.
+func (a *Agent) now() time.Time { return a.epoch.Add(time.Since(a.epoch)).UTC() }
 
 // Run boots the instance:
 //
@@ -99,7 +105,7 @@ func (a *Agent) Run(ctx context.Context) Code {
 	began := time.Now()
 	unlock, err := a.lock()
 	if !errors.Is(err, errRefused) { // else the log is another agent's
-		a.log.Info(journal.MessageStarted, zap.String("version", a.Version), zap.String(journal.KeyBootID, a.BootID), zap.Float64(journal.KeyUptime, uptime()))
+		a.log.Info(journal.MessageStarted, zap.String("version", a.Version), zap.String(journal.KeyBootID, a.BootID))
 	}
 	if err != nil {
 		return a.end(ctx, signaled, began, err)

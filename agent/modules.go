@@ -112,7 +112,7 @@ func (a *Agent) module(ctx context.Context, m bundle.Module, rec *record.Module,
 		}
 		wait := a.pace.retryWait(rec.Retries)
 		log.Info("module asked to be run again later", zap.Duration("wait", wait), zap.Int("attempt", rec.Attempts))
-		next := time.Now().Add(wait).UTC()
+		next := a.now().Add(wait)
 		a.run.NextRetryAt = &next
 		if err := a.save(); err != nil {
 			return err
@@ -135,7 +135,7 @@ func (a *Agent) module(ctx context.Context, m bundle.Module, rec *record.Module,
 // The start is recorded before it runs; its end together with what comes next:
 // the next module's start, or the end of the run.
 func (a *Agent) attempt(ctx context.Context, m bundle.Module, rec *record.Module, log *zap.Logger) (again bool, err error) {
-	began, before := time.Now().UTC(), *rec
+	began, before := a.now(), *rec
 	*rec = record.Module{
 		Name: m.Name, Run: m.Run, State: record.Running, StartedAt: &began,
 		Attempts: rec.Attempts + 1, Retries: rec.Retries, Reboots: rec.Reboots, CutOff: rec.CutOff, LogFrom: rec.LogFrom,

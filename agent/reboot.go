@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"time"
 
@@ -47,20 +46,6 @@ func SystemReboot(ctx context.Context) error {
 // NoReboot is for a scratch root: that machine is not this program's to reboot.
 // The next start of the agent goes on as if it had been.
 func NoReboot(context.Context) error { return nil }
-
-// uptime returns the seconds since the kernel started; 0 where it does not tell.
-func uptime() float64 {
-	text, err := os.ReadFile("/proc/uptime")
-	if err != nil {
-		return 0
-	}
-	first, _, _ := strings.Cut(string(text), " ")
-	seconds, err := strconv.ParseFloat(first, 64)
-	if err != nil {
-		return 0
-	}
-	return seconds
-}
 
 // bootID returns the kernel's name for this boot; empty where there is none.
 func bootID() string {

@@ -105,7 +105,7 @@ func (a *Agent) recordRun(code Code, err error) (Code, error) {
 }
 
 func (a *Agent) conclude(code Code, err error) {
-	ended := time.Now().UTC()
+	ended := a.now()
 	a.run.EndedAt, a.run.ExitCode, a.run.NextRetryAt = &ended, int(code), nil
 	switch {
 	case err == nil:

@@ -51,7 +51,7 @@ func (a *Agent) script(ctx context.Context, m bundle.Module, rec *record.Module,
 // judge turns what became of start into the module's state, and returns
 // module.ExitRetry or module.ExitReboot where the module asks for that and may.
 func (a *Agent) judge(rec *record.Module, r runner.Result) (asked int) {
-	ended := time.Now().UTC()
+	ended := a.now()
 	rec.EndedAt, rec.Seconds, rec.Outcome, rec.Signal = &ended, r.Duration.Seconds(), string(r.Outcome), r.Signal
 	if r.ExitCode >= 0 {
 		rec.ExitCode = &r.ExitCode

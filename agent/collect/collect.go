@@ -176,7 +176,7 @@ func (a *archive) run(o Options) {
 		return
 	}
 	if v.Alive {
-		t.GoesOn(o.Now)
+		t.GoesOn(o.Now, journal.Uptime())
 	}
 	var chart, picture bytes.Buffer
 	a.failed("timeline.txt", errors.Join(t.Text(&chart), t.SVG(&picture)))

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -28,7 +29,7 @@ const (
 // reworded at will.
 const (
 	MessageOutput        = "output"                                        // a line of a module's output, in KeyLine
-	MessageStarted       = "agent started"                                 // the first of a run, with KeyBootID and KeyUptime
+	MessageStarted       = "agent started"                                 // the first of a run, with KeyBootID
 	MessagePhaseStarted  = "phase started"                                 //
 	MessagePhaseEnded    = "phase ended"                                   //
 	MessageModuleStarted = "module started"                                // with KeyOffset
@@ -47,7 +48,7 @@ const (
 // The keys of data that others of this program read back.
 const (
 	KeyBootID = "boot_id"    // the kernel's name for this boot
-	KeyUptime = "uptime"     // seconds from the kernel's start to the agent's
+	KeyUptime = "uptime"     // seconds since the kernel's start, of every line but output: see Uptime
 	KeyOffset = "log_offset" // bytes in the module's own log before this start
 )
 
@@ -137,6 +138,9 @@ func (c *core) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.Ch
 // Write writes to each place and does not stop at one that fails: a full disk
 // must not silence the console.
 func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	if e.Message != MessageOutput { // of which a flood is made
+		fields = append(slices.Clip(fields), zap.Float64(KeyUptime, UptimeSeconds()))
+	}
 	line, err := c.encoder.EncodeEntry(e, fields)
 	if err != nil {
 		return err

@@ -44,20 +44,21 @@ type Run struct {
 	UserdataSHA256 string     `json:"userdata_sha256"`
 	Userdata       string     `json:"userdata,omitempty"` // the file that was read for it, absolute; empty: metadata was asked
 	State          State      `json:"state"`
-	Phase          string     `json:"phase"`                   // the current, or the last
-	ExitCode       int        `json:"exit_code"`               // of the agent, once ended
-	Error          string     `json:"error,omitempty"`         // redacted
-	Attempt        int        `json:"attempt"`                 // starts of the agent for this run
-	BootID         string     `json:"boot_id,omitempty"`       // of the kernel that ran it last
-	PID            int        `json:"pid,omitempty"`           // of the agent that ran it last
-	StartedAt      time.Time  `json:"started_at"`              // of the last attempt
-	EndedAt        *time.Time `json:"ended_at,omitempty"`      // of the last attempt
-	Bundle         *Bundle    `json:"bundle,omitempty"`        // once it is unpacked and whole
-	OnFailure      string     `json:"on_failure"`              // stop or continue, as resolved
-	Modules        []Module   `json:"modules,omitempty"`       // in running order
-	Reason         string     `json:"reason,omitempty"`        // of Idle, for people
-	Rebooting      bool       `json:"rebooting,omitempty"`     // interrupted because a module asked for a reboot
-	NextRetryAt    *time.Time `json:"next_retry_at,omitempty"` // while it waits for that
+	Phase          string     `json:"phase"`                    // the current, or the last
+	ExitCode       int        `json:"exit_code"`                // of the agent, once ended
+	Error          string     `json:"error,omitempty"`          // redacted
+	Attempt        int        `json:"attempt"`                  // starts of the agent for this run
+	BootID         string     `json:"boot_id,omitempty"`        // of the kernel that ran it last
+	PID            int        `json:"pid,omitempty"`            // of the agent that ran it last
+	StartedAt      time.Time  `json:"started_at"`               // of the last attempt
+	StartedUptime  float64    `json:"started_uptime,omitempty"` // of the last attempt: seconds since the kernel's start
+	EndedAt        *time.Time `json:"ended_at,omitempty"`       // of the last attempt
+	Bundle         *Bundle    `json:"bundle,omitempty"`         // once it is unpacked and whole
+	OnFailure      string     `json:"on_failure"`               // stop or continue, as resolved
+	Modules        []Module   `json:"modules,omitempty"`        // in running order
+	Reason         string     `json:"reason,omitempty"`         // of Idle, for people
+	Rebooting      bool       `json:"rebooting,omitempty"`      // interrupted because a module asked for a reboot
+	NextRetryAt    *time.Time `json:"next_retry_at,omitempty"`  // while it waits for that
 }
 
 // Bundle is the bundle in the agent's folder.
@@ -114,9 +115,17 @@ func (r *Run) Index(name string) int {
 
 // After reports whether r tells of later events than old: of a later attempt,
 // or of the end of one that old has no end of. So the public copy can be after the
-// record: where the disk is full, only the copy tells how the run ended.
+// record: where the disk is full, only the copy tells how the run ended. The clock may
+// have been set between two starts, so it decides last: r, the copy, does not outlive a
+// boot.
 func (r *Run) After(old *Run) bool {
-	if !r.StartedAt.Equal(old.StartedAt) {
+	switch {
+	case r.StartedAt.Equal(old.StartedAt):
+	case r.BootID != "" && r.BootID != old.BootID:
+		return true
+	case r.StartedUptime > 0 && old.StartedUptime > 0:
+		return r.StartedUptime > old.StartedUptime
+	default:
 		return r.StartedAt.After(old.StartedAt)
 	}
 	return r.EndedAt != nil && (old.EndedAt == nil || r.EndedAt.After(*old.EndedAt))

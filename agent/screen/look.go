@@ -22,8 +22,8 @@ type View struct {
 	Output   []string    // the last lines of the module that runs or was cut off, oldest first, redacted
 	Last     string      // the log's last line but for output, as people read it
 	At       time.Time   // when the last of Output was printed or, without any, Last; zero: not known
-	Now      time.Time
-	Root     string // --root, to be repeated in commands; empty: /
+	Now      time.Time   // of a run that goes on: by its own clock
+	Root     string      // --root, to be repeated in commands; empty: /
 
 	Rehearsal *rehearsal.Note // where the run was a rehearsal; else nil
 	unread    string          // the file that Unread is about
@@ -61,8 +61,20 @@ func Look(root string, now time.Time) View {
 		v.Unread, v.unread = publicErr, paths.Status()
 	}
 	v.Alive = agent.Alive(paths, v.Run)
+	if v.Alive && v.Run != nil {
+		v.Now = onClockOf(v.Run, now, journal.UptimeSeconds())
+	}
 	v.read(paths)
 	return v
+}
+
+// onClockOf returns the present by the clock that a run's times are of: it may have
+// been set since the run started.
+func onClockOf(r *record.Run, now time.Time, uptime float64) time.Time {
+	if r.StartedUptime <= 0 || uptime < r.StartedUptime {
+		return now
+	}
+	return r.StartedAt.Add(time.Duration((uptime - r.StartedUptime) * float64(time.Second)))
 }
 
 // read takes the last lines from the log, where it may be read.

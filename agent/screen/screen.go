@@ -100,12 +100,20 @@ func (v *View) where() string {
 
 // elapsed is for how long the module, or else the run, has run.
 func (v *View) elapsed() string {
+	return journal.Seconds(v.passed())
+}
+
+func (v *View) passed() time.Duration {
 	since := v.Run.StartedAt
 	if m := v.current(); m != nil && m.StartedAt != nil {
 		since = *m.StartedAt
 	}
-	return journal.Seconds(max(0, v.Now.Sub(since)))
+	return max(0, v.Now.Sub(since))
 }
+
+// silent is how long ago the last output came. The log's clock may have been set since
+// then, but no output is older than what printed it.
+func (v *View) silent() time.Duration { return min(max(0, v.Now.Sub(v.At)), v.passed()) }
 
 func (v *View) facts(p *page) {
 	r := v.Run
@@ -118,7 +126,7 @@ func (v *View) facts(p *page) {
 	case r.State == record.Idle:
 		when = "looked at " + r.StartedAt.UTC().Format(stamp)
 	case r.EndedAt != nil:
-		when += ", took " + journal.Seconds(r.EndedAt.Sub(r.StartedAt))
+		when += ", took " + journal.Seconds(max(0, r.EndedAt.Sub(r.StartedAt)))
 	}
 	if r.Attempt > 1 {
 		when += fmt.Sprintf(", attempt %d", r.Attempt)
@@ -220,7 +228,7 @@ func (v *View) failures(p *page) {
 	}
 	p.line("")
 	if v.Run.State == record.Running && !v.Died() {
-		p.line("last output of " + m.Name + ", " + journal.Seconds(max(0, v.Now.Sub(v.At))) + " ago:")
+		p.line("last output of " + m.Name + ", " + journal.Seconds(v.silent()) + " ago:")
 		p.quoted(v.Output[max(0, len(v.Output)-3):])
 		return
 	}

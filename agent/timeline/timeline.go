@@ -43,6 +43,8 @@ type Timeline struct {
 	ExitCode string
 	End      time.Duration // of the last entry, from the agent's start; or now, see GoesOn
 	Spans    []Span        // by their beginning
+
+	uptime time.Duration // of the machine when the agent started; 0: the log does not say
 }
 
 // longBoot is the age of a machine above which an agent's start is not part of
@@ -79,14 +81,53 @@ func Read(r io.Reader) (*Timeline, error) {
 type builder struct {
 	t    Timeline
 	open map[string]int // spans that have not ended, by what ends them
+	last time.Time      // of the entry before
+}
+
+// maxStep is the longest time between two entries that is believed of a log without
+// uptimes: a clock that is set moves by more, or backwards.
+const maxStep = 24 * time.Hour
+
+// clock returns when an entry was written, from the agent's start. The lines have the
+// kernel's uptime, which nobody can set. Older logs have only the time of day in most
+// lines, and durations in some.
+func (b *builder) clock(e journal.Event) time.Duration {
+	step := e.Time.Sub(b.last)
+	b.last = e.Time
+	if up := uptime(e); up > 0 && b.t.uptime > 0 {
+		return max(b.t.End, up-b.t.uptime)
+	}
+	if step < 0 || step > maxStep {
+		step = 0
+	}
+	now := b.t.End + step
+	for _, ended := range []struct{ message, key string }{{journal.MessagePhaseEnded, e.Phase}, {journal.MessageModuleEnded, "module " + e.Module}} {
+		if i, ok := b.open[ended.key]; ok && e.Message == ended.message {
+			now = max(now, b.t.Spans[i].From+duration(e))
+		}
+	}
+	return now
+}
+
+func uptime(e journal.Event) time.Duration { return seconds(e.Number(journal.KeyUptime)) }
+
+func duration(e journal.Event) time.Duration { return seconds(e.Number("duration")) }
+
+// seconds believes no more of a log than ten years, and nothing negative.
+func seconds(n float64) time.Duration {
+	const most = 10 * 365 * 24 * 3600
+	if !(n > 0) { // also if it is not a number
+		return 0
+	}
+	return time.Duration(min(n, most) * float64(time.Second))
 }
 
 func (b *builder) add(e journal.Event) {
 	if b.t.Started.IsZero() {
-		b.t.Started = e.Time
+		b.t.Started, b.last, b.t.uptime = e.Time, e.Time, uptime(e)
 		b.boot(e)
 	}
-	now := max(b.t.End, e.Time.Sub(b.t.Started)) // a clock that is set back at boot moves no bar
+	now := b.clock(e)
 	b.t.End = now
 	switch e.Message {
 	case journal.MessagePhaseStarted:
@@ -118,7 +159,7 @@ func (b *builder) add(e journal.Event) {
 
 // boot adds what the machine did before the agent.
 func (b *builder) boot(e journal.Event) {
-	up := time.Duration(e.Number(journal.KeyUptime) * float64(time.Second))
+	up := uptime(e)
 	if up > 0 && up <= longBoot {
 		b.t.Spans = append(b.t.Spans, Span{Kind: Boot, Name: "boot", From: -up, Note: "kernel, userspace"})
 	}
@@ -126,7 +167,7 @@ func (b *builder) boot(e journal.Event) {
 
 // part adds what happens within a phase.
 func (b *builder) part(e journal.Event, now time.Duration) {
-	took := time.Duration(e.Number("duration") * float64(time.Second))
+	took := duration(e)
 	switch e.Message {
 	case "waiting for instance metadata":
 		b.begin("metadata", Span{Kind: Part, Name: "metadata", From: now})
@@ -245,12 +286,16 @@ func (b *builder) end() *Timeline {
 
 // GoesOn is for a run whose agent is alive now: what has no end in the log lasts
 // until now. Nothing comes into the log while something hangs or waits. A run that
-// has ended is left as it is.
-func (t *Timeline) GoesOn(now time.Time) {
+// has ended is left as it is. uptime is the machine's: see [journal.Uptime].
+func (t *Timeline) GoesOn(now time.Time, uptime time.Duration) {
 	if t.Result != "" {
 		return
 	}
-	t.Result, t.End = "running", max(t.End, now.Sub(t.Started))
+	passed := now.Sub(t.Started)
+	if t.uptime > 0 && uptime >= t.uptime {
+		passed = uptime - t.uptime
+	}
+	t.Result, t.End = "running", max(t.End, passed)
 	for i := range t.Spans {
 		if t.Spans[i].Open {
 			t.Spans[i].To = t.End

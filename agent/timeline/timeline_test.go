@@ -86,7 +86,7 @@ func TestARunThatGoesOnLastsUntilNow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	read.GoesOn(read.Started.Add(time.Minute))
+	read.GoesOn(read.Started.Add(time.Minute), 0)
 	last := read.Spans[len(read.Spans)-1]
 	if read.End != time.Minute || last.To != time.Minute || !last.Open || !strings.HasPrefix(read.Title(), "web: running, 1m00s") {
 		t.Errorf("%s, until %v: %+v", read.Title(), read.End, last)
@@ -99,7 +99,7 @@ func TestARunThatGoesOnLastsUntilNow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ended.GoesOn(ended.Started.Add(time.Minute)); ended.End != 6*time.Second || ended.Result != "failed" {
+	if ended.GoesOn(ended.Started.Add(time.Minute), 0); ended.End != 6*time.Second || ended.Result != "failed" {
 		t.Errorf("%+v", ended)
 	}
 }

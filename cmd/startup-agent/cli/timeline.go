@@ -50,7 +50,7 @@ func (p *program) timeline() (*timeline.Timeline, error) {
 	defer r.Close()
 	t, err := timeline.Read(r)
 	if now := time.Now(); err == nil && screen.Look(p.root, now).Alive {
-		t.GoesOn(now)
+		t.GoesOn(now, journal.Uptime())
 	}
 	return t, err
 }
