@@ -107,7 +107,10 @@ func flock(f *os.File) error {
 // Only the first must succeed: /run is rebuilt at each boot.
 func (a *Agent) save() error {
 	if err := record.Save(a.Paths.Record(), a.run); err != nil {
-		return &failure{CodeRecord, fmt.Errorf("%w: see that the disk has room and is not read-only", err)}
+		if errors.Is(err, syscall.EROFS) {
+			err = fmt.Errorf("%w: mount it writable", err)
+		}
+		return &failure{CodeRecord, files.Room(err, a.Paths.State())}
 	}
 	a.publish(a.run)
 	return nil

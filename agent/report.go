@@ -33,6 +33,7 @@ func (a *Agent) restoreStatus(err error) {
 // end records how the run ended, logs it as the last line, and gives the exit code.
 // hooks is the context of what runs afterwards.
 func (a *Agent) end(ctx, hooks context.Context, began time.Time, err error) Code {
+	err = files.Room(err, a.Paths.State())
 	code := codeOf(ctx, err)
 	if errors.Is(err, errRefused) {
 		a.log.Error(journal.MessageRefused, zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(began)), zap.Error(err))

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"startup-bundle/internal/terminal"
 )
 
 const (
@@ -116,7 +118,7 @@ func duration(text string) string {
 
 func consoleWrap(text string) []string {
 	const indent = "  "
-	lines := Wrap(ascii(consoleName+text), consoleWidth-1-len(indent))
+	lines := Wrap(ascii(consoleName+terminal.Safe(text)), consoleWidth-1-len(indent))
 	if len(lines) > consoleLines {
 		lines = lines[:consoleLines]
 		lines[consoleLines-1] = lines[consoleLines-1][:min(len(lines[consoleLines-1]), consoleWidth-1-len(indent)-4)] + " ..."

@@ -134,7 +134,7 @@ func (v *View) nothingRead() []step {
 func (v *View) mendDisk() []step {
 	lib := v.path("/var/lib")
 	return []step{
-		{"see that the disk has room and is not read-only, and that you are root:", "", "df -h " + lib + "; findmnt -T " + lib},
+		{"see that the disk has room and is not read-only, and that you are root:", "", "df -h " + lib + "; df -i " + lib + "; findmnt -T " + lib},
 		{"", "then go on:", v.again()},
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"startup-bundle/internal/files"
 )
 
 const (
@@ -327,5 +329,5 @@ func spaceError(err error, dir string) error {
 	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
 		return err
 	}
-	return fmt.Errorf("%w: %w: free some, or give the instance a larger disk, at %s", ErrSpace, err, path.Dir(dir))
+	return fmt.Errorf("%w: %w", ErrSpace, files.Room(err, path.Dir(dir)))
 }

@@ -15,6 +15,7 @@ import (
 
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/cmdline"
+	"startup-bundle/internal/files"
 	"startup-bundle/internal/secret"
 	"startup-bundle/internal/terminal"
 	"startup-bundle/internal/version"
@@ -59,7 +60,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return p.code
 	}
-	fmt.Fprintf(p.stderr, "startup-packer: %v\n", err)
+	fmt.Fprintf(p.stderr, "startup-packer: %v\n", files.Room(err, "."))
 	switch {
 	case ctx.Err() != nil:
 		return codeInterrupted
