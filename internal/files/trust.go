@@ -141,7 +141,7 @@ func (w *walk) judge(path string, info fs.FileInfo) error {
 	const group, others = 0o020, 0o002
 	open := info.Mode().Perm() & (group | others)
 	switch {
-	case open == 0, info.Mode()&fs.ModeSymlink != 0:
+	case open == 0, !info.Mode().IsRegular() && !info.IsDir(): // Open refuses a device or FIFO
 		return nil
 	case info.IsDir() && info.Mode()&fs.ModeSticky != 0 && !last:
 		return nil

@@ -71,6 +71,7 @@ func TestTrust(t *testing.T) {
 		"a link in a circle":              {path: "etc/link", change: []func(string) error{link("link", "etc/link")}, failing: true},
 		"an image's absolute link":        {path: "etc/link", within: true, change: []func(string) error{link("/usr/lib/hook", "etc/link"), mode("usr/lib/hook", 0o666)}, named: "usr/lib/hook", cure: "chmod go-w "},
 		"an image's climbing link":        {path: "etc/link", within: true, change: []func(string) error{link("../../../../usr/lib/hook", "etc/link"), mode("usr/lib/hook", 0o666)}, named: "usr/lib/hook", cure: "chmod go-w "},
+		"a link to a device":              {path: "etc/link", change: []func(string) error{link(os.DevNull, "etc/link")}}, // never chmod that
 		"a file below a file":             {path: "etc/keys/below", failing: true},
 
 		"another's file":                     {path: "etc/keys", asRoot: true, change: []func(string) error{owner("etc/keys")}, named: "etc/keys", cure: "chown root "},
