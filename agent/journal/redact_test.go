@@ -55,6 +55,9 @@ func shape(t *testing.T, log []byte) (all []map[string]any) {
 			t.Errorf("no time: %s", line)
 		}
 		delete(fields, journal.KeyTime)
+		if _, ok := fields[journal.KeyUptime].(float64); ok {
+			delete(fields, journal.KeyUptime)
+		}
 		delete(fields, journal.KeyLine)
 		delete(fields, "error")
 		all = append(all, fields)

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -146,6 +148,9 @@ Its exit code is the agent's.`,
 				return cmdline.Misuse(c, "%v", err)
 			}
 			o.Again = rehearseAgain(c, args)
+			more := make(chan os.Signal, 1) // a second Ctrl-C does not keep it from telling how the run ended
+			signal.Notify(more, syscall.SIGINT, syscall.SIGTERM)
+			defer signal.Stop(more)
 			p.code, err = rehearse.Run(c.Context(), o)
 			return err
 		},
