@@ -25,14 +25,7 @@ type user struct {
 
 func newUser(t *testing.T) *user {
 	t.Helper()
-	gateway := daemon.Find(t, "versitygw", "go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
-	moto := daemon.Find(t, "moto_server", "pip install 'moto[server]'")
-	daemon.Find(t, "aws", "pip install awscli")
-	s3, ec2 := daemon.Address(t), daemon.Address(t)
-	daemon.Start(t, s3, gateway, "--access", "AKIDTEST", "--secret", "of-this-test", "--region", "eu-central-1",
-		"--port", s3, "--iam-dir", t.TempDir(), "posix", t.TempDir())
-	host, port, _ := strings.Cut(ec2, ":")
-	daemon.Start(t, ec2, moto, "-H", host, "-p", port)
+	env := daemon.AWS(t)
 	u := &user{t: t, dir: t.TempDir()}
 	bin := filepath.Join(u.dir, "bin")
 	for _, program := range []string{"startup-agent", "startup-packer"} {
@@ -41,17 +34,7 @@ func newUser(t *testing.T) *user {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	u.env = []string{
-		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + u.dir, "LAUNCH_POLL=0",
-		"AWS_ACCESS_KEY_ID=AKIDTEST", "AWS_SECRET_ACCESS_KEY=of-this-test", "AWS_DEFAULT_REGION=eu-central-1", "AWS_REGION=eu-central-1",
-		"AWS_EC2_METADATA_DISABLED=true", "AWS_ENDPOINT_URL_S3=http://" + s3, "AWS_ENDPOINT_URL_EC2=http://" + ec2,
-		"AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:9", "AWS_PAGER=",
-	}
-	for _, name := range []string{"PYENV_ROOT", "PYENV_VERSION"} {
-		if value := os.Getenv(name); value != "" {
-			u.env = append(u.env, name+"="+value)
-		}
-	}
+	u.env = append(env, "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+u.dir, "LAUNCH_POLL=0")
 	return u
 }
 
@@ -118,14 +101,14 @@ func TestPackPushLaunchStatus(t *testing.T) {
 	// The instance: what EC2 was given for it, and a role that may read the bucket.
 	instance := imdstest.Sample()
 	instance.ID, instance.Userdata, instance.Role = id, userdata, "web"
-	instance.Credentials = imdstest.Credentials{AccessKeyID: "AKIDTEST", SecretAccessKey: "of-this-test"}
+	instance.Credentials = imdstest.Credentials{AccessKeyID: daemon.AccessKey, SecretAccessKey: daemon.SecretKey}
 	metadata, err := imdstest.NewServer(instance)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer metadata.Close()
 	there := "AWS_EC2_METADATA_SERVICE_ENDPOINT=" + metadata.URL
-	u.types("env -u AWS_EC2_METADATA_DISABLED -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_REGION -u AWS_DEFAULT_REGION startup-agent run --root root", there)
+	u.types("env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_REGION -u AWS_DEFAULT_REGION startup-agent run --root root", there)
 	if said := u.types("startup-agent status --root root", there); !strings.Contains(said, "succeeded") {
 		t.Errorf("status says\n%s", said)
 	}
