@@ -3,6 +3,7 @@
 package pages_test
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log"
@@ -26,6 +27,8 @@ import (
 const (
 	// aRegistry is the name that the pages use for the reader's registry.
 	aRegistry = "registry.example"
+	// onFresh is the page that begins on a fresh machine.
+	onFresh   = "docs/quick-start.md"
 	separator = "\x1e" // before the output of each block, with its index
 )
 
@@ -53,7 +56,11 @@ func TestPages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if script := script(all); script != "" {
-				compare(t, name, all, typed(t, name, all, script, programs))
+				env := []string{"PROGRAMS=" + programs}
+				if name == onFresh {
+					env = append(env, "FRESH="+fresh(t))
+				}
+				compare(t, name, all, typed(t, name, all, script, env))
 			}
 		})
 	}
@@ -87,7 +94,7 @@ func script(all []block) string {
 }
 
 // typed runs the script of a page, and returns what each of its blocks printed.
-func typed(t *testing.T, name string, all []block, script, programs string) map[int]string {
+func typed(t *testing.T, name string, all []block, script string, env []string) map[int]string {
 	t.Helper()
 	dir := t.TempDir()
 	userdata := filepath.Join(dir, "userdata")
@@ -107,9 +114,10 @@ func typed(t *testing.T, name string, all []block, script, programs string) map[
 
 	c := exec.CommandContext(t.Context(), "unshare", "--mount", "--uts", "bash", filepath.Join(here, "world.sh"), file)
 	c.Dir = filepath.Join(here, top)
-	c.Env = append(daemon.AWS(t), "WORLD="+dir, "PROGRAMS="+programs, "METADATA="+metadata.URL, "USERDATA="+userdata,
+	c.Env = append(daemon.AWS(t), "WORLD="+dir, "METADATA="+metadata.URL, "USERDATA="+userdata,
 		"PATH="+filepath.Join(here, "bin")+":"+os.Getenv("PATH"), "AWS="+daemon.Find(t, "aws", ""),
-		"HOME="+dir, "LAUNCH_POLL=0", "GOFLAGS="+os.Getenv("GOFLAGS"), "DOCKER_CONFIG="+dir)
+		"HOME="+dir, "TMPDIR="+dir, "LAUNCH_POLL=0", "GOFLAGS="+os.Getenv("GOFLAGS"), "DOCKER_CONFIG="+dir)
+	c.Env = append(c.Env, env...)
 	for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
 		value, err := exec.Command("go", "env", name).Output()
 		if err != nil {
@@ -133,6 +141,32 @@ func typed(t *testing.T, name string, all []block, script, programs string) map[
 		t.Fatalf("%s:%d: %v\n%s%s", name, all[last].line, failed, all[last].text, printed[last])
 	}
 	return printed
+}
+
+// fresh returns the root folder of a Debian that has what the page asks for and nothing
+// else. It is made once, and kept in PAGES_CACHE or .tools/cache.
+func fresh(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs(filepath.Join(cmp.Or(os.Getenv("PAGES_CACHE"), top+"/.tools/cache"), "pages-bookworm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(root); err == nil {
+		return root
+	}
+	debootstrap := daemon.Find(t, "mmdebstrap", "apt-get install mmdebstrap")
+	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	make := exec.CommandContext(t.Context(), debootstrap, "--quiet", "--variant=minbase", "--include=make,ca-certificates", "bookworm", root+".part")
+	if out, err := make.CombinedOutput(); err != nil {
+		os.RemoveAll(root + ".part")
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if err := os.Rename(root+".part", root); err != nil {
+		t.Fatal(err)
+	}
+	return root
 }
 
 // compare looks for the lines of each output in what the commands before it printed.

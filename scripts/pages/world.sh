@@ -2,22 +2,38 @@
 # The world of a page's reader, in a mount namespace of its own: see pages_test.go.
 #
 #     world.sh SCRIPT
+#
+# FRESH is the root folder of a fresh system, for a page that begins on one. It gets
+# Go and its caches, and this machine at /host, for bin/aws.
 set -eo pipefail
 : "${WORLD:?}" "${PROGRAMS:?}" "${METADATA:?}" "${USERDATA:?}"
-repository=$PWD
 
-# What is written below these is thrown away.
-mkdir "$WORLD/upper"
-mount -t tmpfs tmpfs "$WORLD/upper"
-for dir in etc usr var; do
-  mkdir "$WORLD/upper/$dir" "$WORLD/upper/$dir.work"
-  mount -t overlay overlay -o "lowerdir=/$dir,upperdir=$WORLD/upper/$dir,workdir=$WORLD/upper/$dir.work" "/$dir"
-done
-mount -t tmpfs tmpfs /run
+# lay FOLDER OVER NAME: mounts it there, and what is written to it is thrown away.
+lay() {
+  mkdir -p "$WORLD/upper/$3" "$WORLD/upper/$3.work"
+  mount -t overlay overlay -o "lowerdir=$1,upperdir=$WORLD/upper/$3,workdir=$WORLD/upper/$3.work" "$2"
+}
 
-# A clone of the repository, in which the module java does not take minutes to install it.
-mkdir "$WORLD/clone"
-git -C "$repository" ls-files -co --exclude-standard -z | tar -C "$repository" -c --null -T - | tar -C "$WORLD/clone" -x
+if [ ! -d "$WORLD/clone" ]; then
+  mkdir "$WORLD/clone" "$WORLD/upper"
+  git ls-files -co --exclude-standard -z | tar -c --null -T - | tar -C "$WORLD/clone" -x
+  mount -t tmpfs tmpfs "$WORLD/upper"
+  if [ -n "$FRESH" ]; then
+    mkdir "$WORLD/fresh"
+    lay "$FRESH" "$WORLD/fresh" fresh
+    for dir in /dev /proc "$WORLD" "$(go env GOROOT)" "$GOCACHE" "$GOMODCACHE" "$(dirname "${BASH_SOURCE[0]}")"; do
+      mkdir -p "$WORLD/fresh$dir"
+      mount --bind "$dir" "$WORLD/fresh$dir"
+    done
+    mkdir "$WORLD/fresh/host"
+    mount --rbind / "$WORLD/fresh/host"
+    exec chroot "$WORLD/fresh" bash "${BASH_SOURCE[0]}" "$1"
+  fi
+  for dir in etc usr var; do lay "/$dir" "/$dir" "$dir"; done
+  mount -t tmpfs tmpfs /run
+fi
+
+# In the clone, the module java does not take minutes.
 cd "$WORLD/clone"
 rm -r modules/java
 install -D -m 0755 /dev/stdin modules/java/start <<<$'#!/bin/sh\necho done'
