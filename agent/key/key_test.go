@@ -90,6 +90,33 @@ func TestAKeyIsFoundWhereItIsKept(t *testing.T) {
 	}
 }
 
+// A key file may be put as it is wherever key_from looks, with the comments that the
+// packer and age-keygen write into it.
+func TestAKeyFileIsAKeyWhereverItIsKept(t *testing.T) {
+	const identity = "AGE-SECRET-KEY-1QQPQYZ"
+	file := "# created: 2026-11-27\n" + identity + "\n# public key: age1x\n"
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	quoted, err := json.Marshal(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded := base64.StdEncoding.EncodeToString([]byte(file))
+	for from, answer := range map[string]string{
+		"file:" + path:       "",
+		"ssm:/web":           `{"Parameter":{"Value":` + string(quoted) + `}}`,
+		"secretsmanager:web": `{"SecretString":` + string(quoted) + `}`,
+		"kms:AAAA":           `{"Plaintext":"` + encoded + `"}`,
+	} {
+		got, err := key.Resolve(t.Context(), key.Source{From: from}, key.Deps{Logger: zap.NewNop(), AWS: &service{answer: answer}})
+		if err != nil || got.Reveal() != identity {
+			t.Errorf("%s: %q, %v", from, got.Reveal(), err)
+		}
+	}
+}
+
 func TestALiteralKeyIsTheKey(t *testing.T) {
 	got, err := key.Resolve(t.Context(), key.Source{Literal: secret.New(hidden)}, key.Deps{Logger: zap.NewNop()})
 	if err != nil || got.Reveal() != hidden {
@@ -119,6 +146,7 @@ func TestWhatIsNoKeyIsRefused(t *testing.T) {
 		"an empty value":       {key.Source{From: "ssm:/web"}, &service{answer: `{"Parameter":{"Value":"\n"}}`}, "empty"},
 		"an empty answer":      {key.Source{From: "ssm:/web"}, &service{answer: `{}`}, "empty"},
 		"two lines":            {key.Source{From: "ssm:/web"}, &service{answer: `{"Parameter":{"Value":"` + hidden + `\nb"}}`}, "more than one line"},
+		"binary":               {key.Source{From: "ssm:/web"}, &service{answer: `{"Parameter":{"Value":"` + hidden + `\u0000b"}}`}, "not one line"},
 		"denied":               {key.Source{From: "ssm:/web"}, &service{err: denied}, "allow ssm:GetParameter on arn:x"},
 		"a relative file":      {key.Source{From: "file:key"}, &service{}, "absolute"},
 		"no file":              {key.Source{From: "file:/does/not/exist"}, &service{}, "check that the image has it"},
