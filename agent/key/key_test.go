@@ -146,7 +146,7 @@ func TestWhatIsNoKeyIsRefused(t *testing.T) {
 		"an empty value":       {key.Source{From: "ssm:/web"}, &service{answer: `{"Parameter":{"Value":"\n"}}`}, "empty"},
 		"an empty answer":      {key.Source{From: "ssm:/web"}, &service{answer: `{}`}, "empty"},
 		"two lines":            {key.Source{From: "ssm:/web"}, &service{answer: `{"Parameter":{"Value":"` + hidden + `\nb"}}`}, "more than one line"},
-		"binary":               {key.Source{From: "ssm:/web"}, &service{answer: `{"Parameter":{"Value":"` + hidden + `\u0000b"}}`}, "not one line"},
+		"binary":               {key.Source{From: "ssm:/web"}, &service{answer: `{"Parameter":{"Value":"` + hidden + `\u0000b"}}`}, "not plain text"},
 		"denied":               {key.Source{From: "ssm:/web"}, &service{err: denied}, "allow ssm:GetParameter on arn:x"},
 		"a relative file":      {key.Source{From: "file:key"}, &service{}, "absolute"},
 		"no file":              {key.Source{From: "file:/does/not/exist"}, &service{}, "check that the image has it"},
