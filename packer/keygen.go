@@ -9,8 +9,9 @@ import (
 	"startup-bundle/internal/secret"
 )
 
-// WriteKey makes a new key file, mode 0600. An age identity's public key stands in
-// it as a comment, for --recipient.
+// WriteKey makes a new key file, mode 0600, for a key that people look after. An age
+// identity's public key stands in it as a comment, for --recipient. The key that Pack
+// makes for one bundle stands alone on its line, as scripts take it.
 func WriteKey(path string, key secret.String) error {
 	if !bundle.IsIdentity(key) {
 		return secret.WriteFile(path, key)

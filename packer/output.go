@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-
 	"os"
 	"path/filepath"
 

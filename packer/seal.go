@@ -126,7 +126,7 @@ func (k *sealing) save() error {
 	if k.file == "" {
 		return nil
 	}
-	return WriteKey(k.file, k.fresh)
+	return secret.WriteFile(k.file, k.fresh)
 }
 
 // unsave removes the key file again, after err: without its bundle it is of no use.
