@@ -141,7 +141,8 @@ fuzz: ## fuzz each parser of outside bytes for FUZZTIME (60s)
 .PHONY: lint
 lint: $(GOLANGCI) $(SHFMT) $(HCLFMT) ## check formatting, the linters' rules, and the shell scripts
 	$(GOLANGCI) run ./...
-	GOOS=darwin go vet ./cmd/startup-packer ./packer/... ./internal/...
+	GOOS=darwin go build -o /dev/null ./cmd/startup-packer
+	GOOS=darwin go vet ./cmd/startup-packer ./packer
 	go mod tidy -diff
 	$(SHFMT) -d -i 2 $(SHELL_FILES)
 	$(SHFMT) -d modules
