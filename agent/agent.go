@@ -50,7 +50,8 @@ type Agent struct {
 	sync chan error         // gives one value once the bundle is on disk; nil: nothing to wait for
 	pace pace
 
-	epoch    time.Time // when the agent was made, see now
+	epoch    time.Time // when the agent was made, see now: the run begins with it, and with its wait for metadata
+	uptime   float64   // of the machine then, in seconds
 	deadline time.Time // of the run, once the userdata has said how long it may take
 	warned   bool      // that the public copy of the record cannot be written
 
@@ -79,7 +80,7 @@ func New(c Config) *Agent {
 	if c.BootID == "" {
 		c.BootID = bootID()
 	}
-	return &Agent{Config: c, log: c.Journal.Logger, pace: usualPace(), epoch: time.Now()}
+	return &Agent{Config: c, log: c.Journal.Logger, pace: usualPace(), epoch: time.Now(), uptime: journal.UptimeSeconds()}
 }
 
 // now is the time that the record gets: that of the clock when the agent started, and
@@ -102,24 +103,23 @@ func (a *Agent) Run(ctx context.Context) Code {
 	signaled, stop := untilSignal(ctx)
 	defer stop()
 	ctx = signaled
-	began := time.Now()
 	unlock, err := a.lock()
 	if !errors.Is(err, errRefused) { // else the log is another agent's
 		a.log.Info(journal.MessageStarted, zap.String("version", a.Version), zap.String(journal.KeyBootID, a.BootID))
 	}
 	if err != nil {
-		return a.end(ctx, signaled, began, err)
+		return a.end(ctx, signaled, err)
 	}
 	defer unlock()
 
 	a.publish(a.fresh("")) // metadata can be waited for for long
 	err = a.learn(ctx)
 	if errors.Is(err, errNothingToDo) {
-		a.log.Info(journal.MessageEnded, zap.Int("exit_code", int(CodeDone)), zap.Duration("duration", time.Since(began)))
+		a.log.Info(journal.MessageEnded, zap.Int("exit_code", int(CodeDone)), zap.Duration("duration", time.Since(a.epoch)))
 		return CodeDone
 	}
 	if err != nil {
-		return a.end(ctx, signaled, began, err)
+		return a.end(ctx, signaled, err)
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, a.deadline, errDeadline)
 	defer cancel()
@@ -134,7 +134,7 @@ func (a *Agent) Run(ctx context.Context) Code {
 		err = a.modules(ctx)
 	}
 	stopHeartbeat()
-	return a.end(ctx, signaled, began, err)
+	return a.end(ctx, signaled, err)
 }
 
 // phase logs one start and one end line around f, and records the phase.

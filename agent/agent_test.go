@@ -321,7 +321,7 @@ func TestChecks(t *testing.T) {
 		m := newMachine(t, document.Document{}, script{name: "a", start: "true", check: "echo no answer; exit 1"}, script{name: "b", start: "touch $root/b"})
 		m.want(CodeModule)
 		got := m.module("a")
-		if got.State != record.Failed || !strings.Contains(got.Reason, "its check did not") || len(got.Tail) == 0 || got.Tail[len(got.Tail)-1] != "no answer" {
+		if got.State != record.Failed || !strings.Contains(got.Reason, "its check failed") || len(got.Tail) == 0 || got.Tail[len(got.Tail)-1] != "no answer" {
 			t.Errorf("recorded %+v", got)
 		}
 		if m.read("b") != "" {

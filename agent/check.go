@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -23,14 +24,26 @@ import (
 const checkTimeout = time.Minute
 
 // confirm runs a module's check, where it has one, until it is good or patience
-// ends; then the module has failed. The error is for what ends the run.
+// ends; then the module has failed. What it prints is logged once, not again at each try. The error is for what ends the run.
 func (a *Agent) confirm(ctx context.Context, m bundle.Module, rec *record.Module, log *zap.Logger) error {
 	if !a.hasCheck(m) {
 		return nil
 	}
 	began := time.Now()
+	defer func() {
+		ended := a.now()
+		rec.EndedAt, rec.CheckSeconds = &ended, time.Since(began).Seconds()
+		rec.Seconds += rec.CheckSeconds
+	}()
+	var said []string // by the try before
 	for try := 1; ; try++ {
-		result, err := a.check(ctx, m, rec, log)
+		result, err := a.check(ctx, m, rec, log, try > 1)
+		if try > 1 && err == nil && !slices.Equal(result.Tail, said) {
+			for _, line := range result.Tail {
+				log.Info(journal.MessageOutput, zap.String(journal.KeyLine, line))
+			}
+		}
+		said = result.Tail
 		switch {
 		case err != nil:
 			return err
@@ -38,12 +51,19 @@ func (a *Agent) confirm(ctx context.Context, m bundle.Module, rec *record.Module
 			rec.State = record.Interrupted
 			return nil
 		case good(result):
+			rec.Check = record.CheckGood
 			log.Info("check is good", zap.Int("attempt", try), zap.Duration("duration", time.Since(began)))
 			return nil
 		case time.Since(began)+a.pace.checkPause > a.pace.checkPatience, result.Outcome != runner.Exited:
-			rec.State, rec.Reason = record.Failed, "its start succeeded, and its check did not: "+result.Reason
+			rec.State, rec.Reason = record.Failed, "its start succeeded, but its check failed: "+result.Reason
+			if rec.Check = record.CheckFailed; result.ExitCode >= 0 {
+				rec.CheckCode = &result.ExitCode
+			}
 			a.blame(rec, result.Tail)
 			return nil
+		}
+		if try == 1 {
+			log.Info("check is not good yet, trying again for up to "+journal.Seconds(a.pace.checkPatience), zap.Int("exit_code", result.ExitCode))
 		}
 		log.Debug("check is not good yet", zap.Int("attempt", try), zap.Int("exit_code", result.ExitCode))
 		select {
@@ -60,8 +80,10 @@ func (a *Agent) hasCheck(m bundle.Module) bool {
 	return err == nil
 }
 
-func (a *Agent) check(ctx context.Context, m bundle.Module, rec *record.Module, log *zap.Logger) (runner.Result, error) {
-	return a.script(ctx, m, rec, log, runner.Script{Path: filepath.Join(a.have.ModuleDir(m), module.Check), Timeout: checkTimeout, Beside: true})
+// check runs a module's check once. Quietly, what it prints comes into the module's own
+// log alone.
+func (a *Agent) check(ctx context.Context, m bundle.Module, rec *record.Module, log *zap.Logger, quiet bool) (runner.Result, error) {
+	return a.script(ctx, m, rec, log, quiet, runner.Script{Path: filepath.Join(a.have.ModuleDir(m), module.Check), Timeout: checkTimeout, Beside: true})
 }
 
 // good reports whether a check is content: 0, or 77, it does not apply.
@@ -150,7 +172,7 @@ func (a *Agent) checkOne(ctx context.Context, m bundle.Module) (Checked, error) 
 		return Checked{Module: m.Name, Result: CheckNone}, nil
 	}
 	copied := *rec
-	r, err := a.check(ctx, m, &copied, a.log.With(zap.String(journal.KeyModule, m.Name)))
+	r, err := a.check(ctx, m, &copied, a.log.With(zap.String(journal.KeyModule, m.Name)), false)
 	switch {
 	case err != nil:
 		return Checked{}, err

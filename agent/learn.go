@@ -134,7 +134,7 @@ func (a *Agent) fresh(digest string) *record.Run {
 	return &record.Run{
 		Userdata: file,
 		Version:  record.Version, Agent: a.Version, InstanceID: a.who.InstanceID, UserdataSHA256: digest,
-		State: record.Running, Phase: PhaseUserdata, Attempt: 1, BootID: a.BootID, PID: os.Getpid(), StartedAt: a.now(), StartedUptime: journal.UptimeSeconds(),
+		State: record.Running, Phase: PhaseUserdata, Attempt: 1, BootID: a.BootID, PID: os.Getpid(), StartedAt: a.epoch.UTC(), StartedUptime: a.uptime,
 	}
 }
 

@@ -104,7 +104,7 @@ func (p pace) retryWait(n int) time.Duration {
 // module runs one module until it has succeeded, is skipped or has failed. The
 // error is for what ends the run; a module that failed is none.
 func (a *Agent) module(ctx context.Context, m bundle.Module, rec *record.Module, log *zap.Logger) error {
-	rec.Retries = 0
+	rec.Retries, rec.BeganAt = 0, nil
 	for {
 		again, err := a.attempt(ctx, m, rec, log)
 		if err != nil || !again {
@@ -138,7 +138,10 @@ func (a *Agent) attempt(ctx context.Context, m bundle.Module, rec *record.Module
 	began, before := a.now(), *rec
 	*rec = record.Module{
 		Name: m.Name, Run: m.Run, State: record.Running, StartedAt: &began,
-		Attempts: rec.Attempts + 1, Retries: rec.Retries, Reboots: rec.Reboots, CutOff: rec.CutOff, LogFrom: rec.LogFrom,
+		Attempts: rec.Attempts + 1, Retries: rec.Retries, Reboots: rec.Reboots, CutOff: rec.CutOff, LogFrom: rec.LogFrom, BeganAt: rec.BeganAt,
+	}
+	if rec.BeganAt == nil {
+		rec.BeganAt = &began
 	}
 	if err := a.save(); err != nil {
 		*rec = before

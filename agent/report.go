@@ -32,11 +32,11 @@ func (a *Agent) restoreStatus(err error) {
 
 // end records how the run ended, logs it as the last line, and gives the exit code.
 // hooks is the context of what runs afterwards.
-func (a *Agent) end(ctx, hooks context.Context, began time.Time, err error) Code {
+func (a *Agent) end(ctx, hooks context.Context, err error) Code {
 	err = files.Room(err, a.Paths.State())
 	code := codeOf(ctx, err)
 	if errors.Is(err, errRefused) {
-		a.log.Error(journal.MessageRefused, zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(began)), zap.Error(err))
+		a.log.Error(journal.MessageRefused, zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(a.epoch)), zap.Error(err))
 		a.restoreStatus(err)
 		return code
 	}
@@ -48,7 +48,7 @@ func (a *Agent) end(ctx, hooks context.Context, began time.Time, err error) Code
 		code, err = a.recordRun(code, err)
 	}
 	a.hooks(hooks)
-	fields := []zap.Field{zap.Int("exit_code", int(code)), zap.Duration("duration", time.Since(began)), zap.String(journal.KeyPhase, a.run.Phase)}
+	fields := []zap.Field{zap.Int("exit_code", int(code)), zap.Duration("duration", a.run.Took()), zap.String(journal.KeyPhase, a.run.Phase)}
 	if a.run.Bundle != nil {
 		fields = append(fields, zap.String("bundle", a.run.Bundle.Name))
 	}

@@ -27,18 +27,23 @@ func (a *Agent) start(ctx context.Context, m bundle.Module, rec *record.Module, 
 		timeout = a.doc.Timeout
 	}
 	program, args := a.have.Command(m)
-	return a.script(ctx, m, rec, log, runner.Script{Path: program, Args: args, Timeout: timeout})
+	return a.script(ctx, m, rec, log, false, runner.Script{Path: program, Args: args, Timeout: timeout})
 }
 
-// script runs one of a module's scripts, its output in the module's log.
-func (a *Agent) script(ctx context.Context, m bundle.Module, rec *record.Module, log *zap.Logger, s runner.Script) (runner.Result, error) {
+// script runs one of a module's scripts, its output in the module's log and, unless
+// quiet, in the agent's.
+func (a *Agent) script(ctx context.Context, m bundle.Module, rec *record.Module, log *zap.Logger, quiet bool, s runner.Script) (runner.Result, error) {
 	env, err := a.environment(m, rec.Attempts)
 	if err != nil {
 		return runner.Result{}, err
 	}
 	s.Dir, s.Env, s.Log = a.have.ModuleDir(m), env, a.Paths.ModuleLog(m.Name)
+	say := func(line string) { log.Info(journal.MessageOutput, zap.String(journal.KeyLine, line)) }
+	if quiet {
+		say = nil
+	}
 	result, err := runner.Runner{
-		Line:    func(line string) { log.Info(journal.MessageOutput, zap.String(journal.KeyLine, line)) },
+		Line:    say,
 		Silent:  func(d time.Duration) { log.Info(journal.MessageSilent, zap.Duration("duration", d)) },
 		Secrets: a.Journal.Redactor,
 	}.Run(ctx, s)
@@ -99,7 +104,14 @@ func (a *Agent) blame(rec *record.Module, tail []string) {
 }
 
 func logEnd(log *zap.Logger, rec *record.Module, r runner.Result) {
-	fields := []zap.Field{zap.String("state", string(rec.State)), zap.Duration("duration", r.Duration), zap.Int("exit_code", r.ExitCode)}
+	took := time.Duration(rec.Seconds * float64(time.Second))
+	fields := []zap.Field{zap.String("state", string(rec.State)), zap.Duration("duration", took), zap.Int("exit_code", r.ExitCode)}
+	if rec.CheckFailed() {
+		fields = append(fields, zap.String("check", rec.Check))
+		if rec.CheckCode != nil {
+			fields = append(fields, zap.Int("check_exit_code", *rec.CheckCode))
+		}
+	}
 	if r.Signal != "" {
 		fields = append(fields, zap.String("signal", r.Signal))
 	}

@@ -158,7 +158,7 @@ func (a *archive) run(o Options) {
 	}
 	forms := journal.NewScrubber() // the rest is this program's own words, which a secret may be one of
 	var text bytes.Buffer
-	a.failed("status.txt", v.Print(&text))
+	a.failed("status.txt", v.Print(&text, screen.Style{}))
 	a.add("status.txt", forms.Bytes(text.Bytes()))
 	status, err := json.MarshalIndent(v.Result(), "", "  ")
 	a.failed("status.json", err)

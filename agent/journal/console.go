@@ -65,7 +65,11 @@ func consoleText(line []byte) []string {
 		}
 		return consoleWrap("module " + module + " started")
 	case MessageModuleEnded:
-		text := "module " + module + " " + fields.take("state") + " after " + duration(fields.take("duration"))
+		state := fields.take("state")
+		if fields.take("check") == "failed" {
+			state = "check failed"
+		}
+		text := "module " + module + " " + state + " after " + duration(fields.take("duration"))
 		if failure != "" {
 			text += ": " + failure
 		}

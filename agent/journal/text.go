@@ -23,15 +23,6 @@ type Printer struct {
 	fields entry
 }
 
-// ANSI colours, by what they say.
-const (
-	plain  = "\x1b[0m"
-	faint  = "\x1b[2m"
-	red    = "\x1b[31m"
-	yellow = "\x1b[33m"
-	cyan   = "\x1b[36m"
-)
-
 // Append appends what [Text] returns for line, without a newline, to dst.
 func (p *Printer) Append(dst, line []byte) []byte {
 	if o, ok := splitOutput(line); ok && !p.Color {
@@ -44,19 +35,19 @@ func (p *Printer) Append(dst, line []byte) []byte {
 	if !ok {
 		return appendSafe(dst, bytes.TrimSpace(line))
 	}
-	dst = p.paint(dst, faint, appendClock, fields.cut(KeyTime))
+	dst = p.paint(dst, terminal.Faint, appendClock, fields.cut(KeyTime))
 	switch level := fields.cut(KeyLevel); string(level) {
 	case "warn":
-		dst = p.paint(append(dst, ' '), yellow, appendSafe, []byte("WARN"))
+		dst = p.paint(append(dst, ' '), terminal.Yellow, appendSafe, []byte("WARN"))
 	case "error":
-		dst = p.paint(append(dst, ' '), red, appendSafe, []byte("ERROR"))
+		dst = p.paint(append(dst, ' '), terminal.Red, appendSafe, []byte("ERROR"))
 	}
 	who, module := fields.cut(KeyPhase), fields.cut(KeyModule)
 	if len(module) > 0 {
 		who = module
 	}
 	if len(who) > 0 {
-		dst = append(p.paint(append(dst, ' '), cyan, appendSafe, who), ':')
+		dst = append(p.paint(append(dst, ' '), terminal.Cyan, appendSafe, who), ':')
 	}
 	message := fields.cut(KeyMessage)
 	if string(message) == MessageOutput {
@@ -70,11 +61,11 @@ func (p *Printer) Append(dst, line []byte) []byte {
 		case KeyBootID, KeyUptime, KeyOffset: // for programs
 			continue
 		}
-		dst = p.paint(append(dst, ' '), faint, appendSafe, f.key)
+		dst = p.paint(append(dst, ' '), terminal.Faint, appendSafe, f.key)
 		dst = appendValue(append(dst, '='), f)
 	}
 	if len(failure) > 0 {
-		dst = p.paint(append(dst, ": "...), red, appendSafe, failure)
+		dst = p.paint(append(dst, ": "...), terminal.Red, appendSafe, failure)
 	}
 	return dst
 }
@@ -83,7 +74,7 @@ func (p *Printer) paint(dst []byte, color string, write func(dst, text []byte) [
 	if !p.Color {
 		return write(dst, text)
 	}
-	return append(write(append(dst, color...), text), plain...)
+	return append(write(append(dst, color...), text), terminal.Plain...)
 }
 
 // appendClock appends the time of day of a time stamp, in UTC.

@@ -93,9 +93,40 @@ type Module struct {
 	Reason    string     `json:"reason,omitempty"`  // for people, what to do
 	Tail      []string   `json:"tail,omitempty"`    // last lines of a failure
 
+	BeganAt      *time.Time `json:"began_at,omitempty"`        // of the first attempt since the agent's last start
+	Check        string     `json:"check,omitempty"`           // of the last attempt: good or failed; empty: it did not run
+	CheckCode    *int       `json:"check_exit_code,omitempty"` // of the check that failed
+	CheckSeconds float64    `json:"check_seconds,omitempty"`   // its part of Seconds, pauses between its tries included
+
 	// LogFrom is where in the module's own log the output of this bundle begins, in
 	// bytes. Nil: not known; records of older agents do not say.
 	LogFrom *int64 `json:"log_from,omitempty"`
+}
+
+// The values of Module.Check.
+const (
+	CheckGood   = "good"
+	CheckFailed = "failed"
+)
+
+// CheckFailed reports whether the module failed though its start succeeded.
+func (m *Module) CheckFailed() bool { return m.State == Failed && m.Check == CheckFailed }
+
+// Took returns how long the module took since the agent's last start: all attempts, their
+// checks, and the waits in between.
+func (m *Module) Took() time.Duration {
+	if m.BeganAt != nil && m.EndedAt != nil {
+		return max(0, m.EndedAt.Sub(*m.BeganAt))
+	}
+	return time.Duration(m.Seconds * float64(time.Second)) // of an agent that did not write BeganAt
+}
+
+// Took returns how long the last start of the agent took, zero while it runs.
+func (r *Run) Took() time.Duration {
+	if r.EndedAt == nil {
+		return 0
+	}
+	return max(0, r.EndedAt.Sub(r.StartedAt))
 }
 
 // Module returns the named module, nil where there is none. It points into r.

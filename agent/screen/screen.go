@@ -1,5 +1,5 @@
-// Package screen is what status shows: one screen of 80 columns that tells what
-// became of the last run and what to do about it.
+// Package screen is what status shows: one screen that tells what became of the last
+// run and what to do about it.
 package screen
 
 import (
@@ -16,9 +16,19 @@ import (
 	"startup-bundle/internal/terminal"
 )
 
-// Width is what a screen is made for, in columns. Only a command that is to be
-// copied, and a table of modules with very long names, may be wider.
+// Width is how wide a screen is, in columns, unless its Style says otherwise.
 const Width = 80
+
+// minWidth is the least that a screen is made for.
+const minWidth = 48
+
+// Style is how a screen is written. The zero value is for a file or a pipe: sentences are
+// Width columns wide, and what a module printed stays on lines of its own, however
+// long they are.
+type Style struct {
+	Width int  // columns of the terminal; nothing but a command that is to be copied, and a table of long names, is wider
+	Color bool // with ANSI escapes
+}
 
 const (
 	died     = "the agent was killed, or the machine went down"
@@ -27,10 +37,10 @@ const (
 	manyRows = 12 // above it, the modules that need no look are counted only
 )
 
-// Print writes the screen.
-func (v *View) Print(w io.Writer) error {
-	p := &page{}
-	p.wrapped("", v.headline())
+// Print writes the screen. It is safe to show on a terminal.
+func (v *View) Print(w io.Writer, style Style) error {
+	p := &page{Style: style}
+	p.painted(v.color(), "", v.headline())
 	if v.Run != nil {
 		v.facts(p)
 	}
@@ -126,7 +136,7 @@ func (v *View) facts(p *page) {
 	case r.State == record.Idle:
 		when = "looked at " + r.StartedAt.UTC().Format(stamp)
 	case r.EndedAt != nil:
-		when += ", took " + journal.Seconds(max(0, r.EndedAt.Sub(r.StartedAt)))
+		when += ", took " + journal.Seconds(r.Took())
 	}
 	if r.Attempt > 1 {
 		when += fmt.Sprintf(", attempt %d", r.Attempt)
@@ -158,18 +168,19 @@ func (v *View) modules(p *page) {
 	for _, m := range r.Modules {
 		wide = max(wide, utf8.RuneCountInString(m.Name))
 	}
-	row := func(cells ...string) {
-		p.line(strings.TrimRight(fmt.Sprintf("%-*s  %-11s  %6s  %8s  %s", wide, cells[0], cells[1], cells[2], cells[3], cells[4]), " "))
+	row := func(color, name, state, time, attempts, exit string) {
+		last := strings.TrimRight(fmt.Sprintf("  %6s  %8s  %s", time, attempts, exit), " ")
+		p.WriteString(terminal.Safe(fmt.Sprintf("%-*s  ", wide, name)) + p.paint(color, fmt.Sprintf("%-12s", state)) + terminal.Safe(last) + "\n")
 	}
 	p.line("")
-	row("MODULE", "STATE", "TIME", "ATTEMPTS", "EXIT")
+	row("", "MODULE", "STATE", "TIME", "ATTEMPTS", "EXIT")
 	uncounted := map[record.State]int{}
 	for _, m := range r.Modules {
 		if len(r.Modules) > manyRows && (m.State == record.Succeeded || m.State == record.Skipped || m.State == record.Pending) {
 			uncounted[m.State]++
 			continue
 		}
-		row(m.Name, v.state(m), v.duration(m), dash(m.Attempts), exit(m))
+		row(colorOf(m.State), m.Name, v.state(m), v.duration(m), dash(m.Attempts), exit(m))
 	}
 	for _, state := range []record.State{record.Succeeded, record.Skipped, record.Pending} {
 		if n := uncounted[state]; n > 0 {
@@ -182,13 +193,16 @@ func (v *View) state(m record.Module) string {
 	if v.Died() && m.State == record.Running {
 		return "cut off"
 	}
+	if m.CheckFailed() {
+		return "check failed"
+	}
 	return string(m.State)
 }
 
 func (v *View) duration(m record.Module) string {
 	switch {
 	case m.EndedAt != nil:
-		return journal.Seconds(time.Duration(m.Seconds * float64(time.Second)))
+		return journal.Seconds(m.Took())
 	case m.State == record.Running && m.StartedAt != nil && !v.Died():
 		return journal.Seconds(max(0, v.Now.Sub(*m.StartedAt)))
 	}
@@ -204,6 +218,10 @@ func dash(n int) string {
 
 func exit(m record.Module) string {
 	switch {
+	case m.CheckFailed() && m.CheckCode != nil:
+		return strconv.Itoa(*m.CheckCode)
+	case m.CheckFailed():
+		return "-"
 	case m.Signal != "":
 		return m.Signal
 	case m.ExitCode != nil:
@@ -219,6 +237,9 @@ func (v *View) failures(p *page) {
 		if m.State == record.Failed {
 			p.line("")
 			p.wrapped("", m.Name+" failed: "+m.Reason)
+			if m.CheckFailed() && len(m.Tail) > 0 {
+				p.line("  its check said:")
+			}
 			p.quoted(m.Tail[max(0, len(m.Tail)-outputLines):])
 		}
 	}
@@ -236,32 +257,88 @@ func (v *View) failures(p *page) {
 	p.quoted(v.Output)
 }
 
-// page is text within Width columns.
-type page struct{ strings.Builder }
+// page is text in a style.
+type page struct {
+	strings.Builder
+	Style
+}
 
-func (p *page) line(text string) { p.WriteString(text + "\n") }
+// width is how wide sentences are.
+func (p *page) width() int {
+	if p.Width == 0 {
+		return Width
+	}
+	return max(p.Width, minWidth)
+}
+
+func (p *page) paint(color, text string) string {
+	if !p.Color {
+		color = ""
+	}
+	return terminal.Paint(color, text)
+}
+
+func (p *page) line(text string) { p.WriteString(terminal.Safe(text) + "\n") }
 
 // wrapped writes text, its lines after the first indented.
-func (p *page) wrapped(first, text string) {
-	for i, line := range journal.Wrap(terminal.Safe(text), Width-max(2, len(first))) {
-		if i == 0 {
-			p.line(first + line)
-		} else {
-			p.line(strings.Repeat(" ", max(2, len(first))) + line)
+func (p *page) wrapped(first, text string) { p.painted("", first, text) }
+
+// painted is wrapped in a colour.
+func (p *page) painted(color, first, text string) {
+	for i, line := range journal.Wrap(terminal.Safe(text), p.width()-max(2, len(first))) {
+		if i > 0 {
+			first = strings.Repeat(" ", max(2, len(first)))
 		}
+		p.WriteString(first + p.paint(color, line) + "\n")
 	}
 }
 
 func (p *page) fact(name, text string) { p.wrapped(fmt.Sprintf("%-*s", label, name), text) }
 
-// quoted writes lines of output, each cut to the page.
+// quoted writes lines of output, whole. On a terminal, one that is too long goes on in
+// the next line, further in.
 func (p *page) quoted(lines []string) {
-	const mark = "  | "
+	const mark, more = "  | ", "  |   "
 	for _, line := range lines {
-		line = terminal.Safe(strings.ReplaceAll(line, "\t", "    "))
-		if journal.Columns(line) > Width-len(mark) {
-			line = journal.Cut(line, Width-len(mark)-1) + "…"
+		rest := terminal.Safe(strings.ReplaceAll(line, "\t", "    "))
+		for prefix := mark; ; prefix = more {
+			part := rest
+			if p.Width > 0 {
+				part = journal.Cut(rest, p.width()-len(prefix))
+			}
+			p.line(prefix + part)
+			if rest = rest[len(part):]; rest == "" {
+				break
+			}
 		}
-		p.line(mark + line)
 	}
+}
+
+// colorOf returns the colour of a state.
+func colorOf(state record.State) string {
+	switch state {
+	case record.Succeeded:
+		return terminal.Green
+	case record.Failed:
+		return terminal.Red
+	case record.Running:
+		return terminal.Cyan
+	case record.Interrupted:
+		return terminal.Yellow
+	case record.Pending, record.Skipped, record.Idle, record.None:
+	}
+	return ""
+}
+
+// color returns the colour of the headline.
+func (v *View) color() string {
+	switch {
+	case v.Run == nil && v.Unread != nil && !v.Public:
+		return terminal.Red
+	case v.Run == nil:
+		return ""
+	case v.Died():
+		return terminal.Yellow
+	}
+	return colorOf(v.Run.State)
 }

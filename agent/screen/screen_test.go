@@ -20,7 +20,7 @@ func now() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 func text(t *testing.T, v screen.View) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := v.Print(&b); err != nil {
+	if err := v.Print(&b, screen.Style{Width: screen.Width}); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(b.String()) {

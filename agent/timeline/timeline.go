@@ -41,6 +41,7 @@ type Timeline struct {
 	Bundle   string // its name; empty before there is one
 	Result   string // succeeded, failed, interrupted, idle, rebooting, running (see GoesOn); empty: the log has no end
 	ExitCode string
+	Took     time.Duration // of the run, as its last line says; 0: it has none
 	End      time.Duration // of the last entry, from the agent's start; or now, see GoesOn
 	Spans    []Span        // by their beginning
 
@@ -149,6 +150,12 @@ func (b *builder) add(e journal.Event) {
 		if code := e.Text("exit_code"); state == "failed" && code != "" && code != "-1" {
 			note += ", exit " + code
 		}
+		if e.Text("check") == "failed" {
+			note = "check failed"
+			if code := e.Text("check_exit_code"); code != "" {
+				note += ", exit " + code
+			}
+		}
 		b.finish("module "+e.Module, now, note, state == "failed")
 	case journal.MessageSucceeded, journal.MessageFailed, journal.MessageInterrupted, journal.MessageEnded, journal.MessageRebooting:
 		b.result(e, now)
@@ -250,7 +257,7 @@ func (b *builder) tried(e journal.Event, more int) {
 }
 
 func (b *builder) result(e journal.Event, now time.Duration) {
-	b.t.ExitCode = e.Text("exit_code")
+	b.t.ExitCode, b.t.Took = e.Text("exit_code"), duration(e)
 	if name := e.Text("bundle"); name != "" {
 		b.t.Bundle = name
 	}
@@ -330,6 +337,9 @@ func (t *Timeline) Title() string {
 		what = "nothing to do"
 	default:
 		what += ": " + t.Result
+	}
+	if t.Took > 0 { // hooks come after the run
+		return what + ", " + journal.Seconds(t.Took)
 	}
 	return what + ", " + journal.Seconds(t.End)
 }

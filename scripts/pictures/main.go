@@ -47,7 +47,7 @@ func draw(root, folder string) error {
 	v := screen.Look(root, time.Now())
 	v.Root = "" // as on the machine itself
 	var status, picture bytes.Buffer
-	if err := errors.Join(v.Print(&status), t.SVG(&picture)); err != nil {
+	if err := errors.Join(v.Print(&status, screen.Style{Width: screen.Width}), t.SVG(&picture)); err != nil {
 		return err
 	}
 	return errors.Join(

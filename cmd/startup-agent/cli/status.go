@@ -30,6 +30,9 @@ run's own (see startup-agent run --help), or 3 while it runs, or 4 when none is
 recorded. A run that was killed, or that the machine went down under, counts as
 interrupted: 130.
 
+It fits the terminal's width, in colours unless NO_COLOR is set. Into a pipe or a
+file it writes each line that a module printed whole, on one line.
+
 With --wait it returns when this boot's run has ended. On a terminal it shows
 the run meanwhile; elsewhere it says on stderr what has changed. Where the
 timeout passes first, the code is 3, or 4 when the agent has not started.`,
@@ -42,7 +45,7 @@ timeout passes first, the code is 3, or 4 when the agent has not started.`,
 			if asJSON {
 				return p.printJSON(v.Result())
 			}
-			return v.Print(p.stdout)
+			return v.Print(p.stdout.Raw(), style(p.stdout))
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the record as JSON, as docs/operations.md describes it")
@@ -114,7 +117,7 @@ func redraw(out terminalFile) func(screen.View) {
 		lines = 0
 		if !v.Now.IsZero() {
 			var text bytes.Buffer
-			_ = v.Print(&text)
+			_ = v.Print(&text, screen.Style{Width: out.width()})
 			shown := out.fit(text.Bytes())
 			lines = bytes.Count(shown, []byte("\n"))
 			b.Write(shown)

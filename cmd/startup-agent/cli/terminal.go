@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/term"
 
+	"startup-bundle/agent/screen"
 	"startup-bundle/internal/terminal"
 )
 
@@ -26,13 +27,33 @@ func colored(w *terminal.Writer) bool {
 	return ok && os.Getenv("NO_COLOR") == ""
 }
 
+// style returns how a screen is written to w.
+func style(w *terminal.Writer) screen.Style {
+	out, ok := onTerminal(w)
+	if !ok {
+		return screen.Style{}
+	}
+	return screen.Style{Width: out.width(), Color: colored(w)}
+}
+
+// size returns the terminal's columns and lines.
+func (t terminalFile) size() (width, height int) {
+	width, height, err := term.GetSize(int(t.Fd()))
+	if err != nil || width <= 0 || height <= 1 {
+		return screen.Width, 24
+	}
+	return width, height
+}
+
+func (t terminalFile) width() int {
+	width, _ := t.size()
+	return width
+}
+
 // fit cuts text to the terminal's size, so that it can be drawn over: its first
 // lines, and of each what fits.
 func (t terminalFile) fit(text []byte) []byte {
-	width, height, err := term.GetSize(int(t.Fd()))
-	if err != nil || width <= 0 || height <= 1 {
-		width, height = 80, 24
-	}
+	width, height := t.size()
 	var out bytes.Buffer
 	for i, line := range bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")) {
 		if i == height-1 {
