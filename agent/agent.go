@@ -32,6 +32,7 @@ type Config struct {
 	Metadata *instance.Client // stays the caller's to close
 	Fetch    *fetch.Client
 	AWS      key.Caller // asks the key services; nil: there are none
+	Unit     string     // the systemd unit that runs the agent now, see OwnUnit; empty: none
 	BootID   string     // the kernel's name for this boot; empty: asked from it
 
 	// Reboot asks for a reboot and returns: SystemReboot or NoReboot.

@@ -134,7 +134,7 @@ func (a *Agent) fresh(digest string) *record.Run {
 	return &record.Run{
 		Userdata: file,
 		Version:  record.Version, Agent: a.Version, InstanceID: a.who.InstanceID, UserdataSHA256: digest,
-		State: record.Running, Phase: PhaseUserdata, Attempt: 1, BootID: a.BootID, PID: os.Getpid(), StartedAt: a.epoch.UTC(), StartedUptime: a.uptime,
+		State: record.Running, Phase: PhaseUserdata, Attempt: 1, BootID: a.BootID, Unit: a.Unit, PID: os.Getpid(), StartedAt: a.epoch.UTC(), StartedUptime: a.uptime,
 	}
 }
 
@@ -151,6 +151,9 @@ func (a *Agent) resume(ctx context.Context, log *zap.Logger, u userdata.Userdata
 	}
 	a.stopCutOff(log, old)
 	a.run = a.fresh(u.Digest)
+	if old != nil && old.BootID == a.BootID && old.Userdata == a.run.Userdata && a.run.Unit == "" {
+		a.run.Unit = old.Unit // it is still failed
+	}
 	a.env = a.doc.Env
 	if old == nil || old.InstanceID != a.who.InstanceID || old.UserdataSHA256 != u.Digest || a.Force {
 		return a.anew(ctx, old)

@@ -80,7 +80,11 @@ func (a *Agent) advice(module, them string) string {
 	if rehearsal.Read(a.Paths.Root) != nil {
 		return ""
 	}
-	return "; read startup-agent logs " + terminal.Quote(module) + ", fix " + them + ", then run startup-agent run again"
+	again := "startup-agent run again"
+	if a.run.Unit != "" {
+		again = Restart
+	}
+	return "; read startup-agent logs " + terminal.Quote(module) + ", fix " + them + ", then run " + again
 }
 
 // hide makes the journal redact the values of a module's secret options.

@@ -49,6 +49,7 @@ type Run struct {
 	Error          string     `json:"error,omitempty"`          // redacted
 	Attempt        int        `json:"attempt"`                  // starts of the agent for this run
 	BootID         string     `json:"boot_id,omitempty"`        // of the kernel that ran it last
+	Unit           string     `json:"unit,omitempty"`           // the systemd unit that ran it in this boot; empty: none did
 	PID            int        `json:"pid,omitempty"`            // of the agent that ran it last
 	StartedAt      time.Time  `json:"started_at"`               // of the last attempt
 	StartedUptime  float64    `json:"started_uptime,omitempty"` // of the last attempt: seconds since the kernel's start

@@ -106,6 +106,9 @@ func TestCommandsFitWhatWasLookedAt(t *testing.T) {
 		want, not string
 	}{
 		"as on the machine itself":   {failed(func(*screen.View) {}), "      startup-agent run\n", "sudo"},
+		"that the unit began":        {failed(func(v *screen.View) { v.Run.Unit = agent.Unit }), "      systemctl restart startup-agent\n", "agent run"},
+		"the same, as a user":        {failed(func(v *screen.View) { v.Run.Unit, v.Public = agent.Unit, true }), "      sudo systemctl restart startup-agent\n", "agent run"},
+		"the unit's, elsewhere":      {failed(func(v *screen.View) { v.Run.Unit, v.Root = agent.Unit, "/mnt" }), "      startup-agent logs --root /mnt\n", "systemctl"},
 		"with userdata from a file":  {failed(func(v *screen.View) { v.Run.Userdata = "/a b" }), "      startup-agent run --userdata '/a b'\n", ""},
 		"a disk of another machine":  {failed(func(v *screen.View) { v.Root = "/mnt" }), "      startup-agent logs --root /mnt\n", "agent run"},
 		"who may not read the logs":  {failed(func(v *screen.View) { v.Public = true }), "      sudo startup-agent logs\n", "  startup-agent"},

@@ -116,7 +116,7 @@ func (v *View) todo() []step {
 func (v *View) readAll() step { return step{"read all that happened:", "", v.agent("logs")} }
 
 func (v *View) nothingRead() []step {
-	const unit = "startup-agent.service"
+	const unit = agent.Unit
 	switch {
 	case v.Public:
 		return []step{{"look as root:", "", v.agent("status")}}
@@ -206,6 +206,11 @@ func (v *View) readFailed() []step {
 // machine's metadata what to do there.
 func (v *View) again() string {
 	switch {
+	case v.Run != nil && v.Run.Unit != "" && v.Root == "":
+		if v.Public {
+			return sudo + agent.Restart
+		}
+		return agent.Restart
 	case v.Run != nil && v.Run.Userdata != "":
 		return v.agent("run --userdata " + terminal.Quote(v.Run.Userdata))
 	case v.Root != "":

@@ -68,8 +68,12 @@ that failed or was cut off goes on with the first module that has not succeeded.
 			signed := aws.New(aws.Config{
 				Logger: log.Logger, Transport: transport, Credentials: hiding{metadata.Credentials(), log}, Region: metadata.Region,
 			})
+			unit := ""
+			if paths.Root == "/" {
+				unit = agent.OwnUnit()
+			}
 			p.code = agent.New(agent.Config{
-				Paths: paths, Userdata: userdata, Force: force, Only: only, Reboot: rebooter(paths.Root), Limits: limits, Version: version.String(), Journal: log, Metadata: metadata, AWS: signed,
+				Paths: paths, Unit: unit, Userdata: userdata, Force: force, Only: only, Reboot: rebooter(paths.Root), Limits: limits, Version: version.String(), Journal: log, Metadata: metadata, AWS: signed,
 				Fetch: fetch.New(fetch.Config{
 					Logger: log.With(zap.String(journal.KeyPhase, agent.PhaseBundle)), Transport: transport, AWS: signed,
 				}),
