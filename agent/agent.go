@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -51,10 +52,12 @@ type Agent struct {
 	sync chan error         // gives one value once the bundle is on disk; nil: nothing to wait for
 	pace pace
 
-	epoch    time.Time // when the agent was made, see now: the run begins with it, and with its wait for metadata
-	uptime   float64   // of the machine then, in seconds
-	deadline time.Time // of the run, once the userdata has said how long it may take
-	warned   bool      // that the public copy of the record cannot be written
+	epoch    time.Time     // when the agent was made, see now: the run begins with it, and with its wait for metadata
+	uptime   float64       // of the machine then, in seconds
+	deadline time.Time     // of the run, once the userdata has said how long it may take
+	mu       sync.Mutex    // guards faults: heartbeats beat beside the run
+	faults   []record.Hook // hooks that did not do their work
+	warned   bool          // that the public copy of the record cannot be written
 
 	keys     signature.Keys // whose bundles may run; only where enforced
 	enforced bool           // this image trusts certain keys only

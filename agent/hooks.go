@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +40,31 @@ func (a *Agent) hooks(ctx context.Context) {
 	if a.Only == "" && (a.run.State == record.Succeeded || a.run.State == record.Failed) {
 		a.runHooks(ctx, a.Paths.Hooks(), a.run)
 	}
+	if a.mu.Lock(); len(a.faults) > 0 {
+		a.run.Hooks = a.faults
+	}
+	a.mu.Unlock()
+}
+
+// fault notes a hook that did not do its work, once however often a heartbeat fails.
+func (a *Agent) fault(path, reason string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.faults = slices.DeleteFunc(a.faults, func(h record.Hook) bool { return h.Path == path })
+	a.faults = append(a.faults, record.Hook{Path: path, Reason: a.Journal.String(reason)})
+}
+
+// notProgram says why what stands in a folder of hooks cannot run, or "" if it can.
+func notProgram(path string) string {
+	info, err := os.Stat(path) // a hook is often a link to a shipped one
+	to, _ := os.Readlink(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && to != "":
+		return "it is a link to " + to + ", which does not exist"
+	case err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
+		return "it is not an executable file"
+	}
+	return ""
 }
 
 // failed returns the name of the first module that failed, or "".
@@ -75,6 +102,7 @@ func (a *Agent) heartbeat(ctx context.Context) (stop func()) {
 func (a *Agent) runHooks(ctx context.Context, dir string, result *record.Run) {
 	trust := a.Paths.trust()
 	if err := errors.Join(trust.Check(dir), trust.Check(a.Paths.HookSettings())); err != nil {
+		a.fault(dir, err.Error())
 		a.log.Warn("hooks not run", zap.Error(err))
 		return
 	}
@@ -84,12 +112,13 @@ func (a *Agent) runHooks(ctx context.Context, dir string, result *record.Run) {
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		info, err := os.Stat(path) // a hook is often a link to a shipped one
-		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-			a.log.Warn("hook ignored: it is not an executable file", zap.String("path", path))
+		if reason := notProgram(path); reason != "" {
+			a.fault(path, reason)
+			a.log.Warn("hook ignored: "+reason, zap.String("path", path))
 			continue
 		}
 		if err := trust.Check(path); err != nil {
+			a.fault(path, err.Error())
 			a.log.Warn("hook not run", zap.String("path", path), zap.Error(err))
 			continue
 		}
@@ -112,8 +141,12 @@ func (a *Agent) runHook(ctx context.Context, path string, env map[string]string)
 	}.Run(ctx, runner.Script{Path: path, Dir: a.Paths.State(), Env: environ(env), Log: a.Paths.HookLog(), Timeout: hookTimeout})
 	switch {
 	case err != nil:
+		a.fault(path, err.Error())
 		log.Warn("hook not run", zap.Error(err))
 	case result.Outcome != runner.Exited || result.ExitCode != 0:
+		if ctx.Err() == nil { // else it was stopped because the run ended
+			a.fault(path, strings.Replace(result.Reason, "see its log", "see "+a.Paths.HookLog(), 1))
+		}
 		log.Warn("hook failed", zap.String("reason", result.Reason), zap.Duration("duration", result.Duration))
 	default:
 		log.Info("hook ended", zap.Duration("duration", result.Duration))

@@ -40,7 +40,8 @@ func (a *Agent) end(ctx, hooks context.Context, err error) Code {
 		a.restoreStatus(err)
 		return code
 	}
-	if a.run == nil { // nothing was begun: the record of what was done before stays
+	saved := a.run != nil
+	if !saved { // nothing was begun: the record of what was done before stays
 		a.run = a.fresh("")
 		a.conclude(code, err)
 		a.publish(a.run)
@@ -48,6 +49,7 @@ func (a *Agent) end(ctx, hooks context.Context, err error) Code {
 		code, err = a.recordRun(code, err)
 	}
 	a.hooks(hooks)
+	a.recordHooks(saved)
 	fields := []zap.Field{zap.Int("exit_code", int(code)), zap.Duration("duration", a.run.Took()), zap.String(journal.KeyPhase, a.run.Phase)}
 	if a.run.Bundle != nil {
 		fields = append(fields, zap.String("bundle", a.run.Bundle.Name))
@@ -63,6 +65,21 @@ func (a *Agent) end(ctx, hooks context.Context, err error) Code {
 		a.log.Error(journal.MessageFailed, append(fields, zap.Error(err))...)
 	}
 	return code
+}
+
+// recordHooks records which hooks did not do their work; where there is no record of
+// this run, its public copy tells it alone. It does not matter enough to fail a run.
+func (a *Agent) recordHooks(saved bool) {
+	switch {
+	case len(a.run.Hooks) == 0:
+	case !saved:
+		a.publish(a.run)
+	default:
+		if err := a.save(); err != nil {
+			a.log.Warn("failed hooks not recorded", zap.Error(err))
+			a.publish(a.run)
+		}
+	}
 }
 
 // recordEnd records how the run ended, and returns that: a run that cannot be

@@ -42,6 +42,7 @@ func Check(paths agent.Paths, now time.Time) ([]Finding, error) {
 	c.logs()
 	c.copies()
 	c.unit()
+	c.hooks()
 	c.certificates()
 	untrusted, err := agent.Untrusted(paths)
 	if err != nil {

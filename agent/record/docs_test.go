@@ -18,7 +18,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for head, of := range map[string]any{"| field | |": record.Run{}, "| field of `bundle` | |": record.Bundle{}, "| field of `modules` | |": record.Module{}} {
+	for head, of := range map[string]any{"| field | |": record.Run{}, "| field of `bundle` | |": record.Bundle{}, "| field of `modules` | |": record.Module{}, "| field of `hooks` | |": record.Hook{}} {
 		_, table, found := strings.Cut(string(text), "\n"+head+"\n")
 		if !found {
 			t.Errorf("there is no table %s", head)

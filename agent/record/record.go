@@ -57,9 +57,16 @@ type Run struct {
 	Bundle         *Bundle    `json:"bundle,omitempty"`         // once it is unpacked and whole
 	OnFailure      string     `json:"on_failure"`               // stop or continue, as resolved
 	Modules        []Module   `json:"modules,omitempty"`        // in running order
+	Hooks          []Hook     `json:"hooks,omitempty"`          // those that failed or could not run, after this start or during it
 	Reason         string     `json:"reason,omitempty"`         // of Idle, for people
 	Rebooting      bool       `json:"rebooting,omitempty"`      // interrupted because a module asked for a reboot
 	NextRetryAt    *time.Time `json:"next_retry_at,omitempty"`  // while it waits for that
+}
+
+// Hook is a hook that did not do its work.
+type Hook struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"` // for people
 }
 
 // Bundle is the bundle in the agent's folder.

@@ -50,6 +50,10 @@ func (v *View) Print(w io.Writer, style Style) error {
 	if v.Run != nil {
 		v.modules(p)
 		v.failures(p)
+		for _, h := range v.Run.Hooks {
+			p.line("")
+			p.wrapped("", "hook "+h.Path+" did not do its work: "+h.Reason)
+		}
 	}
 	if v.Before != nil {
 		before := View{Run: v.Before, Now: v.Now}

@@ -80,3 +80,12 @@ func TestCheckThatFailedIsAStateOfItsOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestFailedHookIsShown(t *testing.T) {
+	r := running()
+	r.State, r.Hooks = record.Succeeded, []record.Hook{{Path: "/etc/startup-agent/hooks.d/webhook", Reason: "it exited with status 3"}}
+	got := styled(t, screen.View{Run: r, Now: now()}, screen.Style{Width: 200})
+	if want := "\nhook /etc/startup-agent/hooks.d/webhook did not do its work: it exited with status 3\n"; !strings.Contains(got, want) {
+		t.Errorf("no %q in\n%s", want, got)
+	}
+}
