@@ -116,6 +116,9 @@ func (a *Agent) Run(ctx context.Context) Code {
 	}
 	defer unlock()
 
+	if err := a.known(); err != nil {
+		return a.end(ctx, signaled, err)
+	}
 	a.publish(a.fresh("")) // metadata can be waited for for long
 	err = a.learn(ctx)
 	if errors.Is(err, errNothingToDo) {

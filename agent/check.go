@@ -20,6 +20,9 @@ import (
 	"startup-bundle/internal/module"
 )
 
+// ErrNothingToCheck means that no run is recorded.
+var ErrNothingToCheck = errors.New("no run is recorded here: there is nothing to check")
+
 // checkTimeout is what one run of a check script may take.
 const checkTimeout = time.Minute
 
@@ -119,7 +122,7 @@ func (a *Agent) Check(ctx context.Context, only string, tell func(Checked)) (Cod
 	}
 	run, err := record.Load(a.Paths.Record())
 	if errors.Is(err, record.ErrNone) {
-		return CodeNoRecord, errors.New("no run is recorded here: there is nothing to check")
+		return CodeNoRecord, ErrNothingToCheck
 	}
 	if err != nil {
 		return CodeRecord, err

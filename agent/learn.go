@@ -180,6 +180,19 @@ func (a *Agent) resume(ctx context.Context, log *zap.Logger, u userdata.Userdata
 	return a.goOn(ctx, log, old)
 }
 
+// known refuses a module to be run alone that the recorded bundle does not have, before
+// metadata is waited for.
+func (a *Agent) known() error {
+	if a.Only == "" {
+		return nil
+	}
+	old, err := record.Load(a.Paths.Record())
+	if err == nil && old.Bundle != nil && old.Module(a.Only) == nil {
+		return fail(CodeUsage, "%w: the bundle has no module %s", errRefused, a.Only)
+	}
+	return nil // what else is wrong is told when the record is needed
+}
+
 // anew begins a run afresh.
 func (a *Agent) anew(ctx context.Context, old *record.Run) error {
 	if a.Only != "" && (old == nil || old.Bundle == nil || a.Force) {

@@ -20,12 +20,13 @@ func Text(line []byte) string {
 // uses no colour.
 type Printer struct {
 	Color  bool // for a terminal: ANSI escapes
+	Dates  bool // before the time of day
 	fields entry
 }
 
 // Append appends what [Text] returns for line, without a newline, to dst.
 func (p *Printer) Append(dst, line []byte) []byte {
-	if o, ok := splitOutput(line); ok && !p.Color {
+	if o, ok := splitOutput(line); ok && !p.Color && !p.Dates {
 		dst = appendClock(dst, o.time)
 		dst = append(append(append(append(dst, ' '), o.module...), ": | "...), o.line...)
 		return dst
@@ -35,7 +36,11 @@ func (p *Printer) Append(dst, line []byte) []byte {
 	if !ok {
 		return appendSafe(dst, bytes.TrimSpace(line))
 	}
-	dst = p.paint(dst, terminal.Faint, appendClock, fields.cut(KeyTime))
+	clock := appendClock
+	if p.Dates {
+		clock = appendDate
+	}
+	dst = p.paint(dst, terminal.Faint, clock, fields.cut(KeyTime))
 	switch level := fields.cut(KeyLevel); string(level) {
 	case "warn":
 		dst = p.paint(append(dst, ' '), terminal.Yellow, appendSafe, []byte("WARN"))
@@ -88,6 +93,15 @@ func appendClock(dst, stamp []byte) []byte {
 		return appendSafe(dst, stamp)
 	}
 	return t.UTC().AppendFormat(dst, "15:04:05.000")
+}
+
+// appendDate appends the date and the time of day, in UTC.
+func appendDate(dst, stamp []byte) []byte {
+	t, err := time.Parse(time.RFC3339, string(stamp))
+	if err != nil {
+		return appendSafe(dst, stamp)
+	}
+	return t.UTC().AppendFormat(dst, "2006-01-02 15:04:05.000")
 }
 
 // shortDigest is how much of a sha256 people are shown, in hex digits.

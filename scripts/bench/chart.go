@@ -14,7 +14,7 @@ const (
 	barHeight  = 16
 	barStep    = 22
 	groupGap   = 46
-	barMost    = chartWidth - labelWidth - 62
+	barMost    = chartWidth - labelWidth - 84
 )
 
 // chartStyle takes its colours from the reader's light or dark mode.

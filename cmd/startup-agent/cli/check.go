@@ -13,6 +13,7 @@ import (
 
 	"startup-bundle/agent"
 	"startup-bundle/agent/journal"
+	"startup-bundle/agent/record"
 )
 
 func (p *program) checkCommand() *cobra.Command {
@@ -32,6 +33,10 @@ where it was interrupted.`,
 			paths, err := p.paths()
 			if err != nil {
 				return err
+			}
+			// Else it would leave a log where the agent never ran, as in an image.
+			if _, err := record.Load(paths.Record()); errors.Is(err, record.ErrNone) {
+				return p.failed(agent.CodeNoRecord, agent.ErrNothingToCheck)
 			}
 			log, err := journal.Open(journal.Config{Path: paths.Log(), Terminal: io.Discard, Level: zapcore.InfoLevel})
 			switch {

@@ -3,11 +3,14 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -160,7 +163,7 @@ func (p *program) printer(o logsOptions, out *bufio.Writer) func(line []byte) er
 			return out.WriteByte('\n')
 		}
 	}
-	render := journal.Printer{Color: colored(p.stdout)}
+	render := journal.Printer{Color: colored(p.stdout), Dates: o.sinceBoot}
 	return func(line []byte) error {
 		text = append(render.Append(text[:0], line), '\n')
 		_, err := out.Write(text)
@@ -201,7 +204,19 @@ func (p *program) goesOn(o logsOptions) bool {
 	return m == nil && len(v.Run.Modules) == 0 || m != nil && (m.State == record.Pending || m.State == record.Running)
 }
 
-// listLogs lists the modules of the last run and those that left a log before.
+// place is where a module's log stands in the list: in running order, those of earlier
+// bundles last.
+func place(r *record.Run, log os.DirEntry) int {
+	if r != nil {
+		if i := r.Index(strings.TrimSuffix(log.Name(), ".log")); i >= 0 {
+			return i
+		}
+	}
+	return math.MaxInt
+}
+
+// listLogs lists the modules of the last run, in running order, and those that left a
+// log before.
 func (p *program) listLogs(out io.Writer) error {
 	paths := agent.Paths{Root: p.root}
 	v := screen.Look(p.root, time.Now())
@@ -212,6 +227,7 @@ func (p *program) listLogs(out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	slices.SortStableFunc(entries, func(a, b os.DirEntry) int { return cmp.Compare(place(v.Run, a), place(v.Run, b)) })
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "MODULE\tSTATE\tSIZE\tLAST WRITTEN")
 	for _, e := range entries {
