@@ -113,7 +113,7 @@ func appendValue(dst []byte, f field) []byte {
 		return append(appendSafe(dst, f.text[:shortDigest]), "…"...)
 	case !f.literal && (len(f.text) == 0 || bytes.ContainsAny(f.text, " \t\"")):
 		return strconv.AppendQuote(dst, string(f.text))
-	case f.literal && key == "duration":
+	case f.literal && (key == "duration" || key == "wait"):
 		if seconds, err := strconv.ParseFloat(string(f.text), 64); err == nil {
 			return append(dst, Seconds(time.Duration(seconds*float64(time.Second)))...)
 		}

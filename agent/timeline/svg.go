@@ -67,6 +67,8 @@ func (s Span) draw(b *strings.Builder, x func(time.Duration) float64, top int) {
 	class := string(s.Kind)
 	if s.Failed {
 		class = "failed"
+	} else if s.Retry {
+		class = "mark"
 	}
 	fmt.Fprintf(b, `<rect class="track" x="%d" y="%d" width="%d" height="%d" rx="3"/>`+"\n", svgMargin, top+19, svgWidth-2*svgMargin, svgBar)
 	fmt.Fprintf(b, `<rect class="%s" x="%.1f" y="%d" width="%.1f" height="%d" rx="3"/>`+"\n", class, min(x(s.From), svgWidth-svgMargin-3), top+19, max(3, x(s.To)-x(s.From)), svgBar)

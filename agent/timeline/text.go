@@ -48,7 +48,7 @@ func (s Span) bar(from, whole time.Duration) string {
 		full = "░"
 	case s.Failed:
 		full = "▓"
-	case s.Kind == Part:
+	case s.Kind == Part, s.Retry:
 		full = "▒"
 	}
 	cells := strings.Split(strings.Repeat(" ", first)+strings.Repeat(full, last-first)+strings.Repeat(" ", barWidth-last), "")

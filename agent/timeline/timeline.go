@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"startup-bundle/agent/journal"
+	"startup-bundle/internal/module"
 )
 
 // Kind says what a span is of.
@@ -30,6 +32,7 @@ type Span struct {
 	To     time.Duration
 	Note   string          // what there is to say beside its length
 	Failed bool            //
+	Retry  bool            // of an attempt: it asked to be run again, or for a reboot
 	Open   bool            // its end is not in the log: it goes on, or was cut off
 	Marks  []time.Duration // retries within it, those that the log has
 	Tries  int             // how often it was tried in all, where the log says so
@@ -150,12 +153,19 @@ func (b *builder) add(e journal.Event) {
 		if code := e.Text("exit_code"); state == "failed" && code != "" && code != "-1" {
 			note += ", exit " + code
 		}
+		switch code := e.Text("exit_code"); {
+		case state == "pending" && code == strconv.Itoa(module.ExitRetry):
+			note = "asked for a retry"
+		case state == "pending" && code == strconv.Itoa(module.ExitReboot):
+			note = "asked for a reboot"
+		}
 		if e.Text("check") == "failed" {
 			note = "check failed"
 			if code := e.Text("check_exit_code"); code != "" {
 				note += ", exit " + code
 			}
 		}
+		b.retry("module "+e.Module, state == "pending")
 		b.finish("module "+e.Module, now, note, state == "failed")
 	case journal.MessageSucceeded, journal.MessageFailed, journal.MessageInterrupted, journal.MessageEnded, journal.MessageRebooting:
 		b.result(e, now)
@@ -225,6 +235,13 @@ func (b *builder) finish(key string, now time.Duration, note string, failed bool
 	delete(b.open, key)
 	s := &b.t.Spans[i]
 	s.To, s.Note, s.Failed = now, note, failed
+}
+
+// retry notes that an open span ends with the wish for another attempt.
+func (b *builder) retry(key string, asked bool) {
+	if i, ok := b.open[key]; ok {
+		b.t.Spans[i].Retry = asked
+	}
 }
 
 // spanOf returns the last span of that name.
