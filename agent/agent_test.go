@@ -362,6 +362,9 @@ func TestCheckCommand(t *testing.T) {
 	if code, told, err := check(""); code != CodeDone || err != nil || told != "good=good later-bad=good none=none" {
 		t.Errorf("%d, %s, %v", code, told, err)
 	}
+	if n := strings.Count(m.read("var/log/startup-agent/modules/good.log"), "[startup-agent check, 20"); n != 1 {
+		t.Errorf("the output of a later check is marked %d times", n)
+	}
 	m.write(filepath.Join(m.root(), "broken"), "", 0o644)
 	if code, told, _ := check("later-bad"); code != CodeModule || told != "later-bad=failed" {
 		t.Errorf("%d, %s", code, told)

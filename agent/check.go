@@ -174,6 +174,10 @@ func (a *Agent) checkOne(ctx context.Context, m bundle.Module) (Checked, error) 
 	case !a.hasCheck(m):
 		return Checked{Module: m.Name, Result: CheckNone}, nil
 	}
+	heading := "[startup-agent check, " + a.now().Format("2006-01-02 15:04:05 UTC") + "]"
+	if err := runner.Mark(a.Paths.ModuleLog(m.Name), heading); err != nil {
+		return Checked{}, fail(CodeRecord, "run check of module %s: %w", m.Name, err)
+	}
 	copied := *rec
 	r, err := a.check(ctx, m, &copied, a.log.With(zap.String(journal.KeyModule, m.Name)), false)
 	switch {

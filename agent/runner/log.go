@@ -31,6 +31,16 @@ func openLog(path string) (file *os.File, made bool, err error) {
 	return file, made, nil
 }
 
+// Mark appends a line of the agent's own to a script's log.
+func Mark(path, line string) error {
+	file, _, err := openLog(path)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(line + "\n")
+	return errors.Join(err, file.Close())
+}
+
 func size(log *os.File) (int64, error) {
 	info, err := log.Stat()
 	if err != nil {
