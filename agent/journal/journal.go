@@ -58,6 +58,8 @@ type Config struct {
 	Terminal io.Writer     // gets each entry as a readable line
 	Level    zapcore.Level // entries below it go nowhere
 	Console  string        // a device that gets a few short lines, see [console]; empty: none
+
+	Priorities Priorities // of what the terminal gets
 }
 
 // Journal is an open log. Close it last.
@@ -86,8 +88,9 @@ func Open(c Config) (*Journal, error) {
 		encoder:      encoder{zapcore.NewJSONEncoder(encoding()), redactor},
 		file:         zapcore.Lock(file),
 		terminal:     terminal,
+		priorities:   c.Priorities,
 		console:      console{c.Console},
-	}, zap.ErrorOutput(terminal)), Redactor: redactor, file: file}, err
+	}, zap.ErrorOutput(zapcore.AddSync(alarm{terminal, c.Priorities}))), Redactor: redactor, file: file}, err
 }
 
 func encoding() zapcore.EncoderConfig {
@@ -117,6 +120,8 @@ type core struct {
 	file     zapcore.WriteSyncer
 	terminal zapcore.WriteSyncer
 	console  console
+
+	priorities Priorities
 }
 
 func (c *core) With(fields []zapcore.Field) zapcore.Core {
@@ -147,7 +152,8 @@ func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	}
 	defer line.Free()
 	_, fileErr := c.file.Write(line.Bytes())
-	_, terminalErr := io.WriteString(c.terminal, Text(line.Bytes())+"\n")
+	printer := Printer{Timeless: bool(c.priorities)}
+	_, terminalErr := c.terminal.Write(c.priorities.Mark(e.Level, append(printer.Append(nil, line.Bytes()), '\n')))
 	c.console.tell(line.Bytes())
 	return errors.Join(fileErr, terminalErr)
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"go.uber.org/zap/zapcore"
 )
 
 const (
@@ -28,12 +30,14 @@ type Terminal struct {
 	written chan struct{} // closed when all entries were passed on
 	stuck   atomic.Bool   // the reader let an entry wait for too long, and has not read since
 	omitted int
+
+	priorities Priorities // of the line that says so
 }
 
 // NewTerminal returns a Terminal that writes to w. Write and Close it from one
 // goroutine at a time.
-func NewTerminal(w io.Writer) *Terminal {
-	t := &Terminal{entries: make(chan []byte, terminalQueue), written: make(chan struct{})}
+func NewTerminal(w io.Writer, p Priorities) *Terminal {
+	t := &Terminal{entries: make(chan []byte, terminalQueue), written: make(chan struct{}), priorities: p}
 	go func() {
 		defer close(t.written)
 		for text := range t.entries {
@@ -46,8 +50,11 @@ func NewTerminal(w io.Writer) *Terminal {
 
 // Write takes an entry. It never fails.
 func (t *Terminal) Write(entry []byte) (int, error) {
-	if t.omitted > 0 && t.pass(fmt.Appendf(nil, "[%d lines are left out here; the log has them]\n", t.omitted)) {
-		t.omitted = 0
+	if t.omitted > 0 {
+		note := fmt.Appendf(nil, "[%d lines are left out here; the log has them]\n", t.omitted)
+		if t.pass(t.priorities.Mark(zapcore.WarnLevel, note)) {
+			t.omitted = 0
+		}
 	}
 	if t.omitted > 0 || !t.pass(slices.Clone(entry)) {
 		t.omitted++

@@ -24,7 +24,7 @@ func writeLines(t *testing.T, w io.Writer, from, to int) {
 func TestSlowTerminalGetsEveryLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
-		terminal := journal.NewTerminal(w)
+		terminal := journal.NewTerminal(w, false)
 		const lines = 2000 // more than are queued
 		go func() {
 			writeLines(t, terminal, 0, lines)
@@ -47,7 +47,7 @@ func TestSlowTerminalGetsEveryLine(t *testing.T) {
 func TestStuckTerminalHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
-		terminal := journal.NewTerminal(w)
+		terminal := journal.NewTerminal(w, false)
 		began := time.Now()
 		writeLines(t, terminal, 0, 100_000)
 		if took := time.Since(began); took > 2*time.Second {
@@ -89,7 +89,7 @@ func TestStuckTerminalHoldsUpNobody(t *testing.T) {
 func TestStuckTerminalDoesNotKeepTheProgramFromEnding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
-		terminal := journal.NewTerminal(w)
+		terminal := journal.NewTerminal(w, false)
 		writeLines(t, terminal, 0, 1)
 		began := time.Now()
 		_ = terminal.Close()
@@ -106,7 +106,7 @@ func (b *broken) Write([]byte) (int, error) { b.writes++; return 0, errors.New("
 
 func TestTerminalThatIsGoneIsNobodysError(t *testing.T) {
 	var gone broken
-	terminal := journal.NewTerminal(&gone)
+	terminal := journal.NewTerminal(&gone, false)
 	writeLines(t, terminal, 0, 10)
 	if err := terminal.Close(); err != nil {
 		t.Error(err)

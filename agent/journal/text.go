@@ -19,17 +19,19 @@ func Text(line []byte) string {
 // Printer renders lines of the log for people. The zero value is ready, and
 // uses no colour.
 type Printer struct {
-	Color  bool // for a terminal: ANSI escapes
-	Dates  bool // before the time of day
-	fields entry
+	Color    bool // for a terminal: ANSI escapes
+	Dates    bool // before the time of day
+	Timeless bool // the time is left out
+	fields   entry
 }
 
 // Append appends what [Text] returns for line, without a newline, to dst.
 func (p *Printer) Append(dst, line []byte) []byte {
 	if o, ok := splitOutput(line); ok && !p.Color && !p.Dates {
-		dst = appendClock(dst, o.time)
-		dst = append(append(append(append(dst, ' '), o.module...), ": | "...), o.line...)
-		return dst
+		if !p.Timeless {
+			dst = append(appendClock(dst, o.time), ' ')
+		}
+		return append(append(append(dst, o.module...), ": | "...), o.line...)
 	}
 	fields, ok := parse(p.fields[:0], line)
 	p.fields = fields[:0]
@@ -40,25 +42,27 @@ func (p *Printer) Append(dst, line []byte) []byte {
 	if p.Dates {
 		clock = appendDate
 	}
-	dst = p.paint(dst, terminal.Faint, clock, fields.cut(KeyTime))
+	if at := fields.cut(KeyTime); !p.Timeless {
+		dst = append(p.paint(dst, terminal.Faint, clock, at), ' ')
+	}
 	switch level := fields.cut(KeyLevel); string(level) {
 	case "warn":
-		dst = p.paint(append(dst, ' '), terminal.Yellow, appendSafe, []byte("WARN"))
+		dst = append(p.paint(dst, terminal.Yellow, appendSafe, []byte("WARN")), ' ')
 	case "error":
-		dst = p.paint(append(dst, ' '), terminal.Red, appendSafe, []byte("ERROR"))
+		dst = append(p.paint(dst, terminal.Red, appendSafe, []byte("ERROR")), ' ')
 	}
 	who, module := fields.cut(KeyPhase), fields.cut(KeyModule)
 	if len(module) > 0 {
 		who = module
 	}
 	if len(who) > 0 {
-		dst = append(p.paint(append(dst, ' '), terminal.Cyan, appendSafe, who), ':')
+		dst = append(p.paint(dst, terminal.Cyan, appendSafe, who), ": "...)
 	}
 	message := fields.cut(KeyMessage)
 	if string(message) == MessageOutput {
-		dst = appendSafe(append(dst, " | "...), fields.cut(KeyLine))
+		dst = appendSafe(append(dst, "| "...), fields.cut(KeyLine))
 	} else {
-		dst = appendSafe(append(dst, ' '), message)
+		dst = appendSafe(dst, message)
 	}
 	failure := fields.cut("error")
 	for _, f := range fields {

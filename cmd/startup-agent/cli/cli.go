@@ -2,6 +2,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +13,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
 
 	"startup-bundle/agent"
+	"startup-bundle/agent/journal"
 	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/terminal"
 	"startup-bundle/internal/version"
@@ -32,18 +35,25 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return terminal.Lost(lost, "startup-agent", p.stderr)
 	}
 	if err != nil {
-		fmt.Fprintf(p.stderr, "startup-agent: %v\n", err)
-		if cmdline.Explain(p.stderr, err) {
-			return int(agent.CodeUsage)
-		}
-		if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
-			fmt.Fprintf(p.stderr, "as root: sudo startup-agent %s\n", strings.Join(args, " "))
-		}
-		if p.code == agent.CodeDone {
-			return int(agent.CodeOther)
-		}
+		p.explain(err, args)
 	}
 	return int(p.code)
+}
+
+// explain says what went wrong and sets the exit code.
+func (p *program) explain(err error, args []string) {
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "startup-agent: %v\n", err)
+	switch {
+	case cmdline.Explain(&text, err):
+		p.code = agent.CodeUsage
+	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
+		fmt.Fprintf(&text, "as root: sudo startup-agent %s\n", strings.Join(args, " "))
+	}
+	if p.code == agent.CodeDone {
+		p.code = agent.CodeOther
+	}
+	_, _ = p.stderr.Write(p.priorities.Mark(zapcore.ErrorLevel, text.Bytes()))
 }
 
 // Command returns the command tree, for what is generated from it.
@@ -56,10 +66,13 @@ type program struct {
 	stdout, stderr *terminal.Writer
 	root           string     // --root
 	code           agent.Code // what a command that began its work ends with
+	priorities     journal.Priorities
 }
 
 func newProgram(stdout, stderr io.Writer) *program {
-	return &program{stdout: terminal.NewWriter(stdout), stderr: terminal.NewWriter(stderr)}
+	return &program{
+		stdout: terminal.NewWriter(stdout), stderr: terminal.NewWriter(stderr), priorities: journal.PrioritiesOf(stderr),
+	}
 }
 
 func (p *program) command() *cobra.Command {

@@ -52,9 +52,11 @@ that failed or was cut off goes on with the first module that has not succeeded.
 				level = zapcore.DebugLevel
 			}
 			agent.Outlive()
-			terminal := journal.NewTerminal(p.stderr)
+			terminal := journal.NewTerminal(p.stderr, p.priorities)
 			defer terminal.Close()
-			log, err := journal.Open(journal.Config{Path: paths.Log(), Terminal: terminal, Level: level, Console: console})
+			log, err := journal.Open(journal.Config{
+				Path: paths.Log(), Terminal: terminal, Level: level, Console: console, Priorities: p.priorities,
+			})
 			if err != nil {
 				log.Warn(journal.MessageNoLog, zap.Error(err))
 			}
