@@ -53,15 +53,17 @@ func New(c Config) *Client {
 	}
 }
 
-// IdentityError says that the instance could not tell who it is: no credentials,
-// or no region.
+// IdentityError says that nothing can be signed, because the instance could not tell
+// who it is: no credentials, or no region. Nobody was asked but instance metadata,
+// which was waited for already.
 type IdentityError struct {
 	What string
 	Err  error
 }
 
 func (e *IdentityError) Error() string {
-	return fmt.Sprintf("get the %s: %s; check that the instance has an instance profile with a role, and its metadata service on", e.What, e.Err)
+	return fmt.Sprintf("no credentials (no instance role): get the %s: %s; "+
+		"attach an instance profile with a role", e.What, e.Err)
 }
 
 // Unwrap returns the cause.
@@ -79,6 +81,15 @@ func (c *Client) region(ctx context.Context) (string, error) {
 		return "", &IdentityError{"region", err}
 	}
 	return region, nil
+}
+
+// ready waits until there is something to sign with. The patience is that of instance
+// metadata, not that of one request.
+func (c *Client) ready(ctx context.Context) error {
+	if _, err := c.credentials.Retrieve(ctx); err != nil {
+		return &IdentityError{"role's credentials", err}
+	}
+	return nil
 }
 
 // sign signs r, whose body hashes to hash, as it is now: headers that are added

@@ -179,6 +179,16 @@ type callTrip struct {
 }
 
 func (t *callTrip) RoundTrip(r *http.Request) (*http.Response, error) {
+	t.region = t.call.Region
+	if t.region == "" {
+		var err error
+		if t.region, err = t.client.region(r.Context()); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.client.ready(r.Context()); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeoutCause(r.Context(), callTimeout, errLate)
 	defer cancel()
 	resp, err := t.try(ctx, r)
@@ -189,22 +199,14 @@ func (t *callTrip) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (t *callTrip) try(ctx context.Context, r *http.Request) (*http.Response, error) {
-	region := t.call.Region
-	if region == "" {
-		var err error
-		if region, err = t.client.region(ctx); err != nil {
-			return nil, err
-		}
-	}
-	t.region = region
-	u, _, err := endpoint(t.call.Service, region)
+	u, _, err := endpoint(t.call.Service, t.region)
 	if err != nil {
 		return nil, err
 	}
 	u.Path = "/"
 	signed := r.Clone(ctx)
 	signed.URL, signed.Host = u, u.Host
-	if err := t.client.sign(signed, t.call.Service, region, t.hash); err != nil {
+	if err := t.client.sign(signed, t.call.Service, t.region, t.hash); err != nil {
 		return nil, err
 	}
 	resp, err := t.client.send.RoundTrip(signed)

@@ -109,6 +109,14 @@ func (e *Error) Unwrap() error { return e.Err }
 // hopeless reports whether waiting cannot help.
 func (e *Error) hopeless() bool { return e.Kind == Unsupported }
 
+// unidentified reports whether nothing could be signed: the server was not asked.
+func (e *Error) unidentified() bool { return unidentified(e) }
+
+func unidentified(err error) bool {
+	var identity *aws.IdentityError
+	return errors.As(err, &identity)
+}
+
 // final reports whether e looks like an answer that does not change with time.
 func (e *Error) final() bool { return e.Kind != Network }
 
@@ -140,6 +148,9 @@ func (p place) wrap(err error) *Error {
 	}
 	err = transport.Bare(err)
 	e := p.fail(kindOfError(err), scrub(err))
+	if e.unidentified() {
+		e.Err, e.Hint = err, "" // it is of our own words, and has a hint
+	}
 	var handshake *transport.HandshakeError
 	if errors.As(err, &handshake) && handshake.PlainHTTP() {
 		e.Hint = "use the port that serves https, or http:// with the bundle's sha256"
@@ -153,10 +164,9 @@ func kindOfError(err error) Kind {
 		redirect *transport.RedirectError
 		proxy    *transport.ProxyError
 		protocol *transport.ProtocolError
-		identity *aws.IdentityError
 	)
 	switch {
-	case errors.As(err, &identity):
+	case unidentified(err):
 		return Denied
 	case errors.As(err, &redirect):
 		return Redirect

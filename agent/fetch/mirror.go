@@ -108,11 +108,11 @@ type choice struct {
 // answers. In the first round one that has a stand-in gets firstPatience.
 func (c *Client) choose(ctx context.Context, mirrors []mirror, known map[string]past) (found choice, err error) {
 	var (
-		tries patience
 		last  error
 		round int
 		down  = make([]bool, len(mirrors)) // it did not answer the last time
 		began = time.Now()
+		tries = patience{asked: began}
 	)
 	defer func() {
 		if err != nil { // which is for the caller to tell; how often it was tried is not in it
@@ -218,6 +218,10 @@ func (c *Client) report(round int, troubles []*Error, last bool) {
 		message = "mirror does not serve"
 	}
 	for _, trouble := range troubles {
+		message := message
+		if trouble.unidentified() {
+			message = "mirror not asked, there is nothing to sign with"
+		}
 		c.log.Log(level, message, zap.Int("attempt", round), zap.Error(trouble))
 	}
 }

@@ -10,6 +10,7 @@ import (
 // patience counts the failures of one thing in a row and says when to stop.
 type patience struct {
 	failures int
+	asked    time.Time // since when it was tried, if that is known
 	began    time.Time // of the first failure
 	final    time.Time // since when every failure looked final
 	last     error     // for who asks why, when time is up
@@ -21,6 +22,9 @@ func (t *patience) over(trouble *Error) bool {
 	now := time.Now()
 	if t.failures == 0 {
 		t.began, t.final = now, now
+	}
+	if t.failures == 0 && !t.asked.IsZero() && trouble.unidentified() {
+		t.final = t.asked // instance metadata was waited for all this time
 	}
 	if !trouble.final() {
 		t.final = now

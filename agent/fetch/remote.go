@@ -35,6 +35,9 @@ func newRemote(c *Client, p place, u *url.URL, rt http.RoundTripper, pinned, who
 	r := &remote{place: p, log: c.log, url: u, pinned: pinned, whole: whole}
 	check := func(ctx context.Context, resp *http.Response, err error) (bool, error) {
 		again, _ := transport.Transient(ctx, resp, err)
+		if unidentified(err) {
+			return false, nil // instance metadata was waited for already
+		}
 		if again && p.Mirrors > 1 && (timedOut(err) || resp != nil && resp.Header.Get("Retry-After") != "") {
 			return false, nil // the next mirror may answer, or not be busy
 		}

@@ -18,7 +18,7 @@ import (
 // surely none: the service, otherwise ready, said so for all of [Settle]. Early
 // in a boot it may say so before the userdata is there.
 func (c *Client) Userdata(ctx context.Context) ([]byte, error) {
-	text, err := patiently(ctx, c, askUserdata, func(text []byte, err error) verdict {
+	text, err := patiently(ctx, c, c.waitForData(), askUserdata, func(text []byte, err error) verdict {
 		switch {
 		case err != nil:
 			return again
@@ -68,6 +68,10 @@ type Identity struct {
 // single metadata values what the document lacks. Once known it is
 // not asked for again.
 func (c *Client) Identity(ctx context.Context) (Identity, error) {
+	return c.identify(ctx, c.waitForData())
+}
+
+func (c *Client) identify(ctx context.Context, w wait) (Identity, error) {
 	if known := c.identity.Load(); known != nil {
 		return *known, nil
 	}
@@ -75,7 +79,7 @@ func (c *Client) Identity(ctx context.Context) (Identity, error) {
 		Identity
 		partial bool // the document was not there
 	}
-	got, err := patiently(ctx, c, func(ctx context.Context, client *imds.Client) (answer, error) {
+	got, err := patiently(ctx, c, w, func(ctx context.Context, client *imds.Client) (answer, error) {
 		id, found, err := askIdentity(ctx, client)
 		return answer{id, !found}, err
 	}, func(got answer, err error) verdict {
@@ -146,7 +150,7 @@ func parseIdentity(text []byte) (Identity, bool) {
 
 // Region returns the region the instance runs in, never empty.
 func (c *Client) Region(ctx context.Context) (string, error) {
-	id, err := c.Identity(ctx)
+	id, err := c.identify(ctx, c.waitForRole())
 	if err != nil {
 		return "", err
 	}
@@ -171,7 +175,7 @@ type roleMetadata struct{ client *Client }
 
 // GetMetadata has the signature that ec2rolecreds asks for.
 func (r roleMetadata) GetMetadata(ctx context.Context, in *imds.GetMetadataInput, _ ...func(*imds.Options)) (*imds.GetMetadataOutput, error) {
-	text, err := patiently(ctx, r.client, func(ctx context.Context, client *imds.Client) (string, error) {
+	text, err := patiently(ctx, r.client, r.client.waitForRole(), func(ctx context.Context, client *imds.Client) (string, error) {
 		return askMetadata(ctx, client, in.Path)
 	}, func(_ string, err error) verdict {
 		switch {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // observation is what the HTTP side saw of one attempt. An attempt is one
@@ -144,7 +145,7 @@ const (
 
 // patiently repeats ask until judge takes its outcome, or the deadline passes.
 func patiently[T any](
-	ctx context.Context, c *Client,
+	ctx context.Context, c *Client, w wait,
 	ask func(context.Context, *imds.Client) (T, error), judge func(T, error) verdict,
 ) (T, error) {
 	var none T
@@ -153,7 +154,6 @@ func patiently[T any](
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.deadline, errDeadline)
 	defer cancel()
-	w := wait{log: c.log, began: time.Now()}
 	var settling time.Time // since when the same answer holds
 	var last error
 	for {
@@ -209,17 +209,27 @@ func (c *Client) gaveUp(ctx context.Context, last error) error {
 // wait is the pauses between attempts, and what is logged of them.
 type wait struct {
 	log      *zap.Logger
+	level    zapcore.Level // of the first message
+	first    string
 	began    time.Time
 	logged   time.Time
 	length   time.Duration
 	attempts int
 }
 
+func (c *Client) waitForData() wait {
+	return wait{log: c.log, level: zapcore.InfoLevel, first: "waiting for instance metadata", began: time.Now()}
+}
+
+func (c *Client) waitForRole() wait {
+	return wait{log: c.role, level: zapcore.WarnLevel, first: "no credentials (no instance role) yet, waiting for instance metadata", began: time.Now()}
+}
+
 // pause waits before the next attempt. It is false when ctx has ended.
 func (w *wait) pause(ctx context.Context, err error) bool {
 	switch {
 	case w.logged.IsZero():
-		w.log.Info("waiting for instance metadata", zap.Error(err))
+		w.log.Log(w.level, w.first, zap.Error(err))
 		w.logged = time.Now()
 	case time.Since(w.logged) >= logEvery:
 		w.log.Info("still waiting for instance metadata",

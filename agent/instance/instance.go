@@ -8,6 +8,7 @@
 package instance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,6 +71,10 @@ var (
 type Config struct {
 	Logger *zap.Logger
 
+	// Role gets what is logged while region or credentials are waited for; nil
+	// means Logger.
+	Role *zap.Logger
+
 	// Deadline is the patience of each call; zero means DefaultDeadline.
 	Deadline time.Duration
 
@@ -79,7 +84,7 @@ type Config struct {
 
 // Client asks the metadata service. It is safe for concurrent use.
 type Client struct {
-	log       *zap.Logger
+	log, role *zap.Logger
 	deadline  time.Duration
 	endpoints []*imds.Client
 	chosen    atomic.Pointer[imds.Client]
@@ -91,7 +96,7 @@ type Client struct {
 
 // New returns a client. It does not connect.
 func New(config Config) *Client {
-	c := &Client{log: config.Logger, deadline: config.Deadline}
+	c := &Client{log: config.Logger, role: cmp.Or(config.Role, config.Logger), deadline: config.Deadline}
 	if c.deadline == 0 {
 		c.deadline = DefaultDeadline
 	}

@@ -418,3 +418,26 @@ func TestCredentials(t *testing.T) {
 		})
 	})
 }
+
+// What signs says that it has no credentials as soon as metadata does not answer.
+func TestMissingCredentialsAreToldAtOnce(t *testing.T) {
+	for name, ask := range map[string]func(context.Context, *instance.Client) error{
+		"region": func(ctx context.Context, c *instance.Client) error { _, err := c.Region(ctx); return err },
+		"credentials": func(ctx context.Context, c *instance.Client) error {
+			_, err := c.Credentials().Retrieve(ctx)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			boot(t, sample(), nil, []imdstest.Fault{{Do: imdstest.Status(503)}}, func(t *testing.T, m machine) {
+				if err := ask(t.Context(), m.client); err == nil {
+					t.Fatal("no error")
+				}
+				first := m.logs.All()[0]
+				if !strings.HasPrefix(first.Message, "no credentials (no instance role)") || first.Level != zap.WarnLevel || first.Time.Sub(m.began) > time.Second {
+					t.Errorf("%v %v %s", first.Time.Sub(m.began), first.Level, first.Message)
+				}
+			})
+		})
+	}
+}

@@ -20,7 +20,7 @@ func (c *Client) Tag(ctx context.Context, name string) (string, error) {
 		value string
 		found bool
 	}
-	got, err := patiently(ctx, c, func(ctx context.Context, client *imds.Client) (answer, error) {
+	got, err := patiently(ctx, c, c.waitForData(), func(ctx context.Context, client *imds.Client) (answer, error) {
 		value, err := askMetadata(ctx, client, "tags/instance/"+name)
 		if !notFound(err) {
 			return answer{value, true}, err

@@ -186,7 +186,7 @@ func (b *builder) boot(e journal.Event) {
 func (b *builder) part(e journal.Event, now time.Duration) {
 	took := duration(e)
 	switch e.Message {
-	case "waiting for instance metadata":
+	case "waiting for instance metadata", "no credentials (no instance role) yet, waiting for instance metadata":
 		b.begin("metadata", Span{Kind: Part, Name: "metadata", From: now})
 	case "instance metadata answered":
 		b.finish("metadata", now, "attempt "+e.Text("attempt"), false)

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -134,13 +133,17 @@ func Redirect(r *http.Request, via []*http.Request) error {
 // itself is the answer.
 func NoRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// Bare returns err without the URL that net/http puts around it.
+// Bare returns err, from an HTTP client, without the URL that the client puts around
+// it. What a RoundTripper said stays whole, though it may hold an error of another
+// client.
 func Bare(err error) error {
-	var outer *url.Error
-	for errors.As(err, &outer) {
+	for {
+		outer, ok := err.(*url.Error) //nolint:errorlint // only the outermost is the client's
+		if !ok {
+			return err
+		}
 		err = outer.Err
 	}
-	return err
 }
 
 // Sleep waits for d and returns nil, or ctx's error as soon as ctx ends.

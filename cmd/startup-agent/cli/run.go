@@ -65,7 +65,9 @@ that failed or was cut off goes on with the first module that has not succeeded.
 			if err != nil {
 				return p.failed(agent.CodeUsage, err)
 			}
-			metadata := instance.New(instance.Config{Logger: log.With(zap.String(journal.KeyPhase, agent.PhaseUserdata)), Deadline: patience})
+			metadata := instance.New(instance.Config{
+				Logger: log.With(zap.String(journal.KeyPhase, agent.PhaseUserdata)), Role: log.Logger, Deadline: patience,
+			})
 			defer metadata.Close()
 			signed := aws.New(aws.Config{
 				Logger: log.Logger, Transport: transport, Credentials: hiding{metadata.Credentials(), log}, Region: metadata.Region,
