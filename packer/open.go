@@ -127,6 +127,21 @@ func openFile(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
+// Opens returns nil if key opens the bundle at path. It reads no more than the beginning.
+func Opens(ctx context.Context, path string, key bundle.Key) error {
+	f, err := openFile(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := bundle.Open(ctx, f, key)
+	if err != nil {
+		return err
+	}
+	r.Close()
+	return nil
+}
+
 // Unpack opens the bundle at path into the new folder dir.
 func Unpack(ctx context.Context, path, dir string, key bundle.Key, limits bundle.Limits) (*bundle.Contents, error) {
 	f, err := openFile(path)

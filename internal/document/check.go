@@ -9,6 +9,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/secret"
 	"startup-bundle/internal/spelling"
 )
 
@@ -90,8 +92,20 @@ func checkKey(text string) (problem, hint string) {
 		return "holds a NUL character", "remove it"
 	case matches(ageRecipient, text):
 		return "is an age recipient, which only encrypts", "write the identity that belongs to it: AGE-SECRET-KEY-…"
+	case isMeantAsIdentity(text):
+		if _, err := bundle.Identity(secret.New(text)); err != nil {
+			return "is a mistyped or truncated age identity", "copy the whole line that starts with AGE-SECRET-KEY- from the key file"
+		}
 	}
 	return "", ""
+}
+
+// isMeantAsIdentity reports whether text begins as an age identity does, or nearly so:
+// a passphrase would hardly.
+func isMeantAsIdentity(text string) bool {
+	const begin = "AGE-SECRET-KEY-"
+	text = strings.ToUpper(text)
+	return strings.HasPrefix(text, begin[:10]) || len(text) > len(begin) && spelling.Within(text[:len(begin)], begin, 2)
 }
 
 func checkKeyFrom(text string) (problem, hint string) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/document"
 	"startup-bundle/internal/files"
@@ -34,7 +35,7 @@ needs bash, curl, openssl and tar there, and a bundle of --format openssl.`,
   aws ec2 run-instances … --user-data file://userdata`,
 	}
 	key := keyFlag(c, "put the key in this `FILE` into the userdata")
-	c.RunE = func(*cobra.Command, []string) (err error) {
+	c.RunE = func(c *cobra.Command, _ []string) (err error) {
 		if d.Key, err = key(); err != nil {
 			return err
 		}
@@ -44,6 +45,11 @@ needs bash, curl, openssl and tar there, and a bundle of --format openssl.`,
 		if bundleFile != "" {
 			if d.SHA256, err = digestFile(bundleFile); err != nil {
 				return err
+			}
+			if d.Key.IsSet() {
+				if err := packer.Opens(c.Context(), bundleFile, bundle.Key{Secret: d.Key, Iterations: d.OpenSSLIterations}); err != nil {
+					return fmt.Errorf("open %s with this key: %w", bundleFile, err)
+				}
 			}
 		}
 		d.OnFailure, d.Run = document.OnFailure(onFailure), document.RunPolicy(run)
@@ -79,7 +85,7 @@ needs bash, curl, openssl and tar there, and a bundle of --format openssl.`,
 	f := c.Flags()
 	f.StringArrayVar(&d.URLs, "url", nil, "where the bundle is: https, http, s3 or file `URL`; repeat it for mirrors")
 	f.StringVar(&d.KeyFrom, "key-from", "", "let the instance find the key: ssm:NAME, secretsmanager:ID, kms:CIPHERTEXT or file:/PATH")
-	f.StringVar(&bundleFile, "bundle", "", "pin the sha256 of this bundle `FILE`")
+	f.StringVar(&bundleFile, "bundle", "", "pin the sha256 of this bundle `FILE`, and try the key on it")
 	f.StringVar(&onFailure, "on-failure", "", "stop (default) or continue after a module that failed")
 	f.StringVar(&run, "run", "", "once (default) or every-boot")
 	f.DurationVar(&d.Timeout, "timeout", 0, "of the whole run (default 1h)")
