@@ -54,7 +54,7 @@ emit_terraform() {
   line '  instance_type          = %s' "$(one instance-type)"
   line '  subnet_id              = %s' "$(one subnet-id)"
   [ -z "$(option security-group-ids)" ] || printf '  vpc_security_group_ids = %s\n' "$(option security-group-ids | list)"
-  line '  iam_instance_profile   = %s' "$(profile Name)"
+  line '  iam_instance_profile   = %s' "$(profile Name | grep . || profile Arn | sed 's|.*/||')" # the name is an ARN's last part
   line '  key_name               = %s' "$(one key-name)"
   line '  user_data_base64       = %s' "$encoded"
   echo
