@@ -37,7 +37,8 @@ var ErrKeyExists = errors.New("there is a key file already")
 type sealing struct {
 	format     string
 	seal       func(io.Writer) (io.WriteCloser, error)
-	fresh      secret.String // a key made here, to be saved in file
+	to         []age.Recipient // of FormatAge
+	fresh      secret.String   // a key made here, to be saved in file
 	file       string
 	recipients []string
 }
@@ -103,6 +104,7 @@ func (s Seal) settleAge() (*sealing, error) {
 		}
 		to = append(to, r)
 	}
+	k.to = to
 	k.seal = func(w io.Writer) (io.WriteCloser, error) { return bundle.Seal(w, to...) }
 	return k, nil
 }

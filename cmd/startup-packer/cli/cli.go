@@ -112,7 +112,7 @@ startup-packer rehearse ends with the code of the agent.`,
   startup-packer pack web.yaml -o web.bundle   make the bundle and its key`,
 	}
 	cmdline.Group(root, "Modules:", p.initCommand(), p.lintCommand(), p.rehearseCommand(), p.moduleCommand())
-	cmdline.Group(root, "Bundles:", p.packCommand(), p.inspectCommand(), p.unpackCommand(), p.keygenCommand())
+	cmdline.Group(root, "Bundles:", p.packCommand(), p.inspectCommand(), p.unpackCommand(), p.resealCommand(), p.keygenCommand())
 	cmdline.Group(root, "Launch:", p.pushCommand(), p.userdataCommand())
 	root.AddCommand(&cobra.Command{
 		Use:   "version",
