@@ -19,8 +19,9 @@ import (
 func (p *program) checkCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "check [MODULE]",
-		Short: "Run the modules' check scripts: does what they set up still work?",
+		Use:               "check [MODULE]",
+		ValidArgsFunction: p.completeModule,
+		Short:             "Run the modules' check scripts: does what they set up still work?",
 		Long: `Check runs the check script of each module that was started here, or of the one
 named, and changes nothing in the record. What the scripts print goes to the logs,
 so these must be writable.

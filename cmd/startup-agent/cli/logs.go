@@ -39,8 +39,9 @@ type logsOptions struct {
 func (p *program) logsCommand() *cobra.Command {
 	o := logsOptions{lines: -1}
 	c := &cobra.Command{
-		Use:   "logs [MODULE]",
-		Short: "Show the log of the last run, or what a module printed",
+		Use:               "logs [MODULE]",
+		ValidArgsFunction: p.completeModule,
+		Short:             "Show the log of the last run, or what a module printed",
 		Long: `Logs shows the log of the last run; with a module's name, all that it printed in
 the last run, made safe for a terminal. It reads files, so it works on the disk
 of another machine too: --root /mnt.

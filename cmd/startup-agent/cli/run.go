@@ -88,6 +88,7 @@ that failed or was cut off goes on with the first module that has not succeeded.
 	c.Flags().StringVar(&userdata, "userdata", "", "read the userdata from this `FILE` and do not ask instance metadata")
 	c.Flags().BoolVar(&force, "force", false, "begin anew, whatever was done before")
 	c.Flags().StringVar(&only, "only", "", "run this `MODULE` of the unpacked bundle again, and no other")
+	cmdline.Complete(c, "only", p.moduleNames)
 	c.Flags().StringVar(&caFile, "ca-file", os.Getenv("STARTUP_AGENT_CA_FILE"), "trust the certificates in this PEM `FILE` too (also STARTUP_AGENT_CA_FILE)")
 	c.Flags().Int64Var(&limits.Bytes, "max-bytes", bundle.DefaultMaxBytes, "refuse a bundle that unpacks to more bytes")
 	c.Flags().Int64Var(&limits.Files, "max-files", bundle.DefaultMaxFiles, "refuse a bundle of more files")

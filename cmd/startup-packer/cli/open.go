@@ -24,8 +24,9 @@ func (p *program) inspectCommand() *cobra.Command {
 	var iterations int
 	var verifyKey string
 	c := &cobra.Command{
-		Use:   "inspect BUNDLE",
-		Short: "Show what a bundle is; with its key, what is in it",
+		Use:               "inspect BUNDLE",
+		ValidArgsFunction: completeBundle,
+		Short:             "Show what a bundle is; with its key, what is in it",
 		Long: `Inspect shows a bundle's size, digest and kind of encryption. With the key it
 opens the whole bundle, checks every digest, and lists the modules with their
 options. Values of secret options are not shown.`,
@@ -106,8 +107,9 @@ func (p *program) unpackCommand() *cobra.Command {
 	var iterations int
 	var limits bundle.Limits
 	c := &cobra.Command{
-		Use:   "unpack BUNDLE DIR",
-		Short: "Open a bundle into a new folder",
+		Use:               "unpack BUNDLE DIR",
+		ValidArgsFunction: completeBundle,
+		Short:             "Open a bundle into a new folder",
 		Long: `Unpack opens a bundle as the agent does. DIR must not exist: it appears when
 the whole bundle was read and verified, or not at all.`,
 	}

@@ -16,8 +16,9 @@ func (p *program) pushCommand() *cobra.Command {
 	var o push.Options
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "push BUNDLE s3://BUCKET/KEY",
-		Short: "Put a bundle into S3, where instances fetch it",
+		Use:               "push BUNDLE s3://BUCKET/KEY",
+		ValidArgsFunction: completeBundle,
+		Short:             "Put a bundle into S3, where instances fetch it",
 		Long: `Push uploads a bundle to S3 as the AWS command line would: with the credentials of
 the environment, of a profile, of single sign-on or of an instance's role. Every
 part is sent with its SHA-256, which S3 verifies. A KEY that ends in / gets the

@@ -15,8 +15,9 @@ func (p *program) resealCommand() *cobra.Command {
 	var seal packer.Seal
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "reseal BUNDLE -o NEW --key-file OLD",
-		Short: "Put a bundle under another key",
+		Use:               "reseal BUNDLE -o NEW --key-file OLD",
+		ValidArgsFunction: completeBundle,
+		Short:             "Put a bundle under another key",
 		Long: `Reseal writes a bundle of the same content that another key opens. The content
 digest and a signature in it stay as they are; the sha256 of the file does not.
 A bundle of --format openssl cannot be resealed: pack it again.`,
