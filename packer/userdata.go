@@ -48,7 +48,7 @@ func Script(d document.Document) ([]byte, error) {
 			return nil, fmt.Errorf("nothing vouches for a bundle from %s: use https, or pin its digest with --bundle FILE", secret.URL(u))
 		}
 	}
-	t, err := template.New("recipe").Funcs(template.FuncMap{"quote": ShellQuote}).Parse(recipe)
+	t, err := template.New("recipe").Funcs(template.FuncMap{"quote": alwaysQuoted}).Parse(recipe)
 	if err != nil {
 		return nil, err
 	}
@@ -70,16 +70,9 @@ func checkSize(text []byte) error {
 	return nil
 }
 
-// ShellWord returns s as a shell reads it back, quoted only if it must be.
-func ShellWord(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=:…") == "" {
-		return s
-	}
-	return ShellQuote(s)
-}
-
-// ShellQuote returns s as one word of a shell.
-func ShellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+// alwaysQuoted returns s as one word of a shell, with quotes also if it needs none: the
+// recipe is text that people compare. For a person's shell there is terminal.Quote.
+func alwaysQuoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // curlQuoted makes URLs fit for a quoted string of a curl configuration, with their
 // schemes in lower case.

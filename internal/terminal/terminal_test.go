@@ -143,7 +143,7 @@ func TestLost(t *testing.T) {
 // The words that Quote makes mean the same text to a shell.
 func TestQuote(t *testing.T) {
 	for _, text := range []string{
-		"plain-1.2/x_y@z", "20 db", "it's", "$(touch x)", "`id`", "-rf", "a\tb", "a\u202eb", "%s%n", `back\slash`, "*", "é", "",
+		"plain-1.2/x_y@z", "20 db", "it's", "$(touch x)", "`id`", "-rf", "a\tb", "a\u202eb", "%s%n", `back\slash`, "*", "é", "", "s3://b/k:1,2=%3", "=x", "~", "a=~/b",
 	} {
 		word := terminal.Quote(text)
 		if harmful(word) != "" {

@@ -112,9 +112,9 @@ func IsSafe(text string) bool {
 // Quote returns text as a word of a command that a person can copy into a shell.
 // What cannot be shown becomes an escape of bash's $'…'.
 func Quote(text string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@"
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@:,%="
 	switch {
-	case text != "" && strings.Trim(text, plain) == "":
+	case text != "" && strings.Trim(text, plain) == "" && text[0] != '=': // for which zsh has a meaning
 		return text
 	case IsSafe(text) && !strings.Contains(text, "\t"):
 		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"

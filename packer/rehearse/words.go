@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"startup-bundle/packer"
+	"startup-bundle/internal/terminal"
 	"startup-bundle/packer/sandbox"
 )
 
@@ -42,7 +42,7 @@ func (o Options) conclusion(outcome sandbox.Outcome, code int, root string) (lin
 	}
 	switch {
 	case o.Keep != "":
-		lines = append(lines, "kept: "+root, "  startup-agent logs --root "+packer.ShellWord(root))
+		lines = append(lines, "kept: "+root, "  startup-agent logs --root "+terminal.Quote(root))
 	case code != 0:
 		lines = append(lines, "its files are removed: to keep them, rehearse again with --keep FOLDER")
 	}

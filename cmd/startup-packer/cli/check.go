@@ -16,6 +16,7 @@ import (
 
 	"startup-bundle/internal/cmdline"
 	"startup-bundle/internal/module"
+	"startup-bundle/internal/terminal"
 	"startup-bundle/internal/version"
 	"startup-bundle/packer"
 	"startup-bundle/packer/collection"
@@ -167,22 +168,22 @@ Its exit code is the agent's.`,
 // rehearseAgain is the command line, without the values of options: they may be
 // secret.
 func rehearseAgain(c *cobra.Command, args []string) string {
-	words := append([]string{c.CommandPath()}, args...)
+	words := []string{c.CommandPath()}
+	for _, arg := range args {
+		words = append(words, terminal.Quote(arg))
+	}
 	c.Flags().Visit(func(f *pflag.Flag) {
 		switch list, ok := f.Value.(pflag.SliceValue); {
 		case ok:
 			for _, one := range list.GetSlice() {
 				path, _, _ := strings.Cut(one, "=")
-				words = append(words, "--"+f.Name, path+"=…")
+				words = append(words, "--"+f.Name, terminal.Quote(path)+"=…")
 			}
 		case f.Value.Type() == "bool":
 			words = append(words, "--"+f.Name)
 		default:
-			words = append(words, "--"+f.Name, f.Value.String())
+			words = append(words, "--"+f.Name, terminal.Quote(f.Value.String()))
 		}
 	})
-	for i, word := range words[1:] {
-		words[i+1] = packer.ShellWord(word)
-	}
 	return strings.Join(words, " ")
 }

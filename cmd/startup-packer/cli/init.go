@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"startup-bundle/internal/terminal"
 	"startup-bundle/packer/collection"
 )
 
@@ -34,19 +34,8 @@ replaces nothing.`,
 			for _, path := range made {
 				fmt.Fprintln(p.stdout, path)
 			}
-			p.next("startup-packer rehearse %s", quote(filepath.Join(dir, collection.PersonalityFile)))
+			p.next("startup-packer rehearse %s", terminal.Quote(filepath.Join(dir, collection.PersonalityFile)))
 			return nil
 		},
 	}
-}
-
-// quote writes a word as a shell reads it.
-func quote(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%,=", r)
-	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -65,7 +65,7 @@ it with --key-file.`,
 				return p.printJSON(result)
 			}
 			printPacked(p.stdout, result)
-			p.next("startup-packer push %s s3://BUCKET/%s", quote(result.Bundle), quote(filepath.Base(result.Bundle)))
+			p.next("startup-packer push %s s3://BUCKET/%s", terminal.Quote(result.Bundle), terminal.Quote(filepath.Base(result.Bundle)))
 			return nil
 		},
 	}

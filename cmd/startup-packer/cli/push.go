@@ -3,12 +3,11 @@ package cli
 import (
 	"fmt"
 	"os"
-	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"startup-bundle/packer"
+	"startup-bundle/internal/terminal"
 	"startup-bundle/packer/push"
 )
 
@@ -70,15 +69,7 @@ func (p *program) printPushed(file string, r *push.Result) {
 	}
 	key := ""
 	if _, err := os.Stat(file + ".key"); err == nil {
-		key = " --key-file " + shellWord(file+".key")
+		key = " --key-file " + terminal.Quote(file+".key")
 	}
-	fmt.Fprintf(p.stderr, "next: startup-packer userdata --url %s%s --bundle %s -o userdata\n", packer.ShellQuote(r.URL), key, shellWord(file))
-}
-
-// shellWord returns text as one word of a shell, in quotes only if it needs them.
-func shellWord(text string) string {
-	if regexp.MustCompile(`^[A-Za-z0-9._/-]+$`).MatchString(text) {
-		return text
-	}
-	return packer.ShellQuote(text)
+	fmt.Fprintf(p.stderr, "next: startup-packer userdata --url %s%s --bundle %s -o userdata\n", terminal.Quote(r.URL), key, terminal.Quote(file))
 }
