@@ -26,8 +26,9 @@ if [ ! -d "$WORLD/clone" ]; then
       mount --bind "$dir" "$WORLD/fresh$dir"
     done
     mkdir "$WORLD/fresh/host"
-    mount --rbind / "$WORLD/fresh/host"
-    exec chroot "$WORLD/fresh" bash "${BASH_SOURCE[0]}" "$1"
+    cd "$WORLD/fresh"
+    pivot_root . host # no chroot: root can have no namespaces in one
+    exec bash "${BASH_SOURCE[0]}" "$1"
   fi
   for dir in etc usr var; do lay "/$dir" "/$dir" "$dir"; done
   mount -t tmpfs tmpfs /run
