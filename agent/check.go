@@ -117,7 +117,7 @@ const (
 func (a *Agent) Check(ctx context.Context, only string, tell func(Checked)) (Code, error) {
 	ctx, stop := untilSignal(ctx, syscall.SIGHUP) // nobody would see the result
 	defer stop()
-	if err := a.trustState(); err != nil {
+	if err := TrustState(a.Paths); err != nil {
 		return CodeRecord, err
 	}
 	run, err := record.Load(a.Paths.Record())

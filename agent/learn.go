@@ -142,7 +142,7 @@ func (a *Agent) fresh(digest string) *record.Run {
 // succeeded is left alone, but for what runs at every boot; one that did not goes
 // on; anything else begins anew.
 func (a *Agent) resume(ctx context.Context, log *zap.Logger, u userdata.Userdata) error {
-	if err := a.trustState(); err != nil {
+	if err := TrustState(a.Paths); err != nil {
 		return err
 	}
 	old, err := record.Load(a.Paths.Record())

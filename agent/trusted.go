@@ -12,11 +12,11 @@ import (
 
 func (p Paths) trust() files.Trust { return files.Trust{Root: p.Root} }
 
-// trustState refuses a record, a bundle or an environment that somebody else than the
+// TrustState refuses a record, a bundle or an environment that somebody else than the
 // agent could have written: what they say runs as root.
-func (a *Agent) trustState() error {
-	for _, path := range []string{a.Paths.Record(), a.Paths.Bundle(), a.Paths.Env()} {
-		if err := a.Paths.trust().Check(path); err != nil {
+func TrustState(p Paths) error {
+	for _, path := range []string{p.Record(), p.Bundle(), p.Env()} {
+		if err := p.trust().Check(path); err != nil {
 			return fail(CodeRecord, "%w; or forget it with startup-agent reset", err)
 		}
 	}

@@ -35,6 +35,9 @@ where it was interrupted.`,
 			if err != nil {
 				return err
 			}
+			if err := agent.TrustState(paths); err != nil { // also of a record that is missing
+				return p.failed(agent.CodeRecord, err)
+			}
 			// Else it would leave a log where the agent never ran, as in an image.
 			if _, err := record.Load(paths.Record()); errors.Is(err, record.ErrNone) {
 				return p.failed(agent.CodeNoRecord, agent.ErrNothingToCheck)
