@@ -120,8 +120,13 @@ func TestWhatIsNoShutdownIsNotCounted(t *testing.T) {
 	tests := map[string]struct {
 		start      string
 		code       Code
+		cutOff     int // the last stop, until the next start sees that the machine is up
 		afterwards func(m *machine)
 	}{
+		"the unit is stopped, in one boot": {start: "kill -TERM $PPID; sleep 60", code: CodeInterrupted, cutOff: 1, afterwards: func(m *machine) {
+			boot := m.boot
+			m.changeRecord(func(r *record.Run) { r.BootID = boot + "+" }) // the next start is in it too
+		}},
 		"a person interrupts it": {start: "kill -INT $PPID; sleep 60", code: CodeInterrupted},
 		"the agent is killed, in one boot": {start: "exit 1", code: CodeModule, afterwards: func(m *machine) {
 			boot := m.boot
@@ -143,7 +148,7 @@ func TestWhatIsNoShutdownIsNotCounted(t *testing.T) {
 					test.afterwards(m)
 				}
 			}
-			if m.ran() != 2*maxReboots || m.module("a").CutOff != 0 {
+			if m.ran() != 2*maxReboots || m.module("a").CutOff != test.cutOff {
 				t.Errorf("it ran %d times, want %d; recorded %+v", m.ran(), 2*maxReboots, m.module("a"))
 			}
 		})

@@ -11,8 +11,8 @@ import (
 	"startup-bundle/internal/files"
 )
 
-// maxEnv bounds what is read back, in bytes: JSON writes a byte as six at most.
-const maxEnv = 6 * document.MaxUserdata
+// MaxEnv bounds what is read back, in bytes: JSON writes a byte as six at most.
+const MaxEnv = 6 * document.MaxUserdata
 
 // saveEnv keeps the document's env for startup-agent check, which has no
 // userdata: values may be secrets, so it is a file of its own, mode 0600, and
@@ -23,7 +23,15 @@ func (a *Agent) saveEnv() error {
 		return fail(CodeOther, "write env: %w", err)
 	}
 	path := a.Paths.Env()
-	if err := errors.Join(os.WriteFile(path+".new", text, 0o600), os.Chmod(path+".new", 0o600), os.Rename(path+".new", path)); err != nil {
+	f, err := files.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fail(CodeRecord, "write env: %w", err)
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Chmod(0o600), f.Close()); err == nil { // not synced: a run that goes on writes it again
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
 		return fail(CodeRecord, "write env: %w", err)
 	}
 	return nil
@@ -32,7 +40,7 @@ func (a *Agent) saveEnv() error {
 // loadEnv reads what saveEnv kept, perhaps by an agent or for an image that took
 // what this one refuses.
 func (a *Agent) loadEnv() error {
-	text, err := files.Read(a.Paths.Env(), maxEnv)
+	text, err := files.Read(a.Paths.Env(), MaxEnv)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -213,6 +213,8 @@ func (a *Agent) goOn(ctx context.Context, log *zap.Logger, old *record.Run) erro
 		m := &a.run.Modules[i]
 		if old.BootID != a.BootID {
 			countCutOff(old, m)
+		} else if m.State == record.Interrupted { // the machine did not go down: the unit was stopped
+			m.CutOff = max(0, m.CutOff-1)
 		}
 		if m.State == record.Running {
 			log.Warn("module was cut off: running it again", zap.String(journal.KeyModule, m.Name), zap.Int("attempt", m.Attempts))

@@ -167,6 +167,7 @@ func (a *Agent) attempt(ctx context.Context, m bundle.Module, rec *record.Module
 	asked := a.judge(rec, result)
 	if rec.State == record.Succeeded {
 		if err := a.confirm(ctx, m, rec, log); err != nil {
+			rec.State = record.Interrupted // nobody knows whether it works: the next start runs it again
 			return false, err
 		}
 	}

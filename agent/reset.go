@@ -4,6 +4,9 @@ import (
 	"errors"
 	"os"
 
+	"go.uber.org/zap"
+
+	"startup-bundle/agent/record"
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/files"
 )
@@ -14,11 +17,15 @@ func Reset(paths Paths, all bool) (Code, error) {
 	if _, err := os.Stat(paths.State()); errors.Is(err, os.ErrNotExist) && !all {
 		return CodeDone, nil
 	}
-	unlock, err := (&Agent{Config: Config{Paths: paths}}).lock()
+	a := &Agent{Config: Config{Paths: paths, BootID: bootID()}}
+	unlock, err := a.lock()
 	if err != nil {
 		return codeOfReset(err), err
 	}
 	defer unlock()
+	if old, err := record.Load(paths.Record()); err == nil { // without it nobody finds them any more
+		a.stopCutOff(zap.NewNop(), old)
+	}
 	// The record goes first: cut off after it, the rest is only rubbish.
 	doomed := []string{
 		paths.Record(), paths.Record() + ".new", paths.Status(), paths.Env(), paths.Env() + ".new",

@@ -86,6 +86,26 @@ func Lint(ctx context.Context, src, modules string) ([]Finding, error) {
 	return found, nil
 }
 
+// OwnModules returns the folders of a personality's modules that are the user's own.
+// What cannot be found is left out: Lint says why.
+func OwnModules(src, modules string) []string {
+	p, finder, err := load(src, modules)
+	if err != nil {
+		return nil
+	}
+	var dirs []string
+	for _, use := range p.Modules {
+		if source.IsRemote(use.Module) {
+			continue
+		}
+		dir, _, err := finder.Locate(use.Module)
+		if err == nil && !source.IsStandard(dir) && !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
 // lintUse makes findings of why a module cannot be packed: one for each option that
 // is wrong, in its line.
 func lintUse(src string, use Use, err error, line int, options map[string]int) []Finding {

@@ -10,7 +10,9 @@ import (
 	"filippo.io/age"
 
 	"startup-bundle/internal/bundle"
+	"startup-bundle/internal/files"
 	"startup-bundle/internal/secret"
+	"startup-bundle/internal/terminal"
 )
 
 // The formats that Pack writes.
@@ -54,7 +56,7 @@ func (s Seal) settle() (*sealing, error) {
 		return nil, errors.New("give one of a key file to write, a key, a passphrase, or recipients")
 	}
 	if _, err := os.Lstat(s.KeyOut); err == nil {
-		return nil, fmt.Errorf("%w: %s: to seal with that key, give --key-file %s; for another fresh key, give --key-out FILE", ErrKeyExists, s.KeyOut, s.KeyOut)
+		return nil, fmt.Errorf("%w: %s: to seal with that key, give --key-file %s; for another fresh key, give --key-out FILE", ErrKeyExists, s.KeyOut, terminal.Quote(s.KeyOut))
 	}
 	switch identity := bundle.IsIdentity(s.Key); {
 	case identity && s.Format == FormatOpenSSL:
@@ -132,8 +134,9 @@ func (k *sealing) save() error {
 }
 
 // unsave removes the key file again, after err: without its bundle it is of no use.
+// It stays if the bundle has its name all the same.
 func (k *sealing) unsave(err error) error {
-	if k.file == "" {
+	if k.file == "" || errors.Is(err, files.ErrUnsynced) {
 		return err
 	}
 	return errors.Join(err, os.Remove(k.file))

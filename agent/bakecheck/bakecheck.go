@@ -13,6 +13,7 @@ import (
 
 	"startup-bundle/agent"
 	"startup-bundle/internal/files"
+	"startup-bundle/internal/terminal"
 )
 
 // Finding is one thing that is wrong with the image.
@@ -22,7 +23,6 @@ type Finding struct {
 }
 
 const (
-	doReset = "startup-agent reset --all --yes"
 	// The certificates that instances meet are valid between these. A clock
 	// outside makes every https URL fail, and the files of the image look absurd.
 	firstYear = 2026
@@ -72,6 +72,15 @@ type check struct {
 
 func (c *check) found(what, do string) { c.findings = append(c.findings, Finding{what, do}) }
 
+// reset is the command that forgets a run, of this image and of no other machine.
+func (c *check) reset() string {
+	command := "startup-agent reset --all --yes"
+	if c.paths.Root != "/" {
+		command += " --root " + terminal.Quote(c.paths.Root)
+	}
+	return command
+}
+
 // rel returns a path of the agent's relative to the root.
 func (c *check) rel(path string) string {
 	rel, err := filepath.Rel(c.paths.Root, path)
@@ -97,17 +106,17 @@ func (c *check) state() {
 		if name == "" {
 			name = "state of the agent"
 		}
-		c.found(name+" is left: /"+c.rel(path), doReset)
+		c.found(name+" is left: /"+c.rel(path), c.reset())
 	}
 	if status := c.rel(c.paths.Status()); c.exists(status) {
-		c.found("the status of a run is left: /"+status, doReset)
+		c.found("the status of a run is left: /"+status, c.reset())
 	}
 }
 
 // logs finds log files: they say what modules printed.
 func (c *check) logs() {
 	if entries := c.list(c.rel(c.paths.Logs())); len(entries) > 0 {
-		c.found("logs are left: /"+c.rel(c.paths.Logs())+"/"+entries[0].Name(), doReset)
+		c.found("logs are left: /"+c.rel(c.paths.Logs())+"/"+entries[0].Name(), c.reset())
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"startup-bundle/agent"
 	"startup-bundle/agent/bakecheck"
+	"startup-bundle/internal/terminal"
 )
 
 const (
@@ -180,7 +181,11 @@ func TestCheck(t *testing.T) {
 			}
 			var got []string
 			for _, f := range findings {
-				got = append(got, f.What+" → "+f.Do)
+				do, forRoot := strings.CutSuffix(f.Do, " --root "+terminal.Quote(i.root))
+				if strings.HasPrefix(do, "startup-agent reset") && !forRoot {
+					t.Errorf("%q is for another machine than the image", f.Do)
+				}
+				got = append(got, f.What+" → "+do)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)

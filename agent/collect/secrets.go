@@ -15,6 +15,7 @@ import (
 	"startup-bundle/agent/userdata"
 	"startup-bundle/internal/bundle"
 	"startup-bundle/internal/document"
+	"startup-bundle/internal/files"
 	"startup-bundle/internal/secret"
 )
 
@@ -75,7 +76,7 @@ func (a *archive) options(ctx context.Context, paths agent.Paths) *bundle.Conten
 type ask = func(context.Context) ([]byte, error)
 
 func (a *archive) env(paths agent.Paths) {
-	text, err := os.ReadFile(paths.Env())
+	text, err := files.Read(paths.Env(), agent.MaxEnv)
 	var env map[string]string
 	if err == nil {
 		err = json.Unmarshal(text, &env)

@@ -113,7 +113,7 @@ func Bound(path string, limit int64) (size int64, err error) {
 // keep replaces the file at path.
 func keep(r io.Reader, path string) error {
 	part := path + ".new"
-	to, err := os.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|syscall.O_NOFOLLOW, 0o640)
+	to, err := files.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|syscall.O_NOFOLLOW, 0o640)
 	if err != nil {
 		return err
 	}

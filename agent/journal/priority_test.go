@@ -29,13 +29,13 @@ func TestPrioritiesOnlyForTheFileThatSystemdNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for named, want := range map[string]journal.Priorities{
-		fmt.Sprintf("%d:%d", stat.Dev, stat.Ino):   true,
-		fmt.Sprintf("%d:%d", stat.Dev, stat.Ino+1): false, // stderr was redirected
-		fmt.Sprintf("%d:%d", stat.Dev+1, stat.Ino): false,
-		fmt.Sprintf("%d:%d0", stat.Dev, stat.Ino):  false,
-		fmt.Sprintf("%d", stat.Ino):                false,
-		"":                                         false,
-		":":                                        false,
+		fmt.Sprintf("%d:%d", stat.Dev, stat.Ino):    true,
+		fmt.Sprintf("%d:%d", stat.Dev, stat.Ino+1):  false, // stderr was redirected
+		fmt.Sprintf("%d:%d", stat.Dev+1, stat.Ino):  false,
+		fmt.Sprintf("%d:%d0", stat.Dev, stat.Ino):   false,
+		fmt.Sprintf("%d", stat.Ino):                 false,
+		"":                                          false,
+		":":                                         false,
 		fmt.Sprintf("%d:%d:1", stat.Dev, stat.Ino):  false,
 		fmt.Sprintf("0x%x:%d", stat.Dev, stat.Ino):  false,
 		fmt.Sprintf("%d:%d\n", stat.Dev, stat.Ino):  false,

@@ -2,6 +2,7 @@ package files
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -73,8 +74,15 @@ func (f *File) commit(name func(temporary, path string) error) error {
 		return err
 	}
 	f.File = nil
-	return SyncDir(filepath.Dir(f.path))
+	if err := SyncDir(filepath.Dir(f.path)); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnsynced, err)
+	}
+	return nil
 }
+
+// ErrUnsynced means that a file is whole and has its name, and that a power cut may
+// still take it away.
+var ErrUnsynced = errors.New("the file may not survive a power cut")
 
 // Abandon removes the file unless it has its name.
 func (f *File) Abandon() {

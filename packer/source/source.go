@@ -50,8 +50,8 @@ func (f Folders) Locate(ref string) (dir, name string, err error) {
 func (f Folders) Named(name string) (dir string, err error) {
 	for _, collection := range f.Collections {
 		dir = filepath.Join(collection, name)
-		if _, err := os.Stat(dir); err == nil {
-			return dir, nil
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			return dir, err // one's own that cannot be read is not replaced by another
 		}
 	}
 	dir, err = standardModule(name)

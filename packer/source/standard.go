@@ -60,6 +60,12 @@ func standardModule(name string) (string, error) {
 // scanStandard needs no context: a standard module is a few files of this program.
 func scanStandard(dir string) (*bundle.Tree, error) { return bundle.Scan(context.Background(), dir) }
 
+// IsStandard reports whether a folder is one that a standard module was written to.
+func IsStandard(dir string) bool {
+	cache, err := os.UserCacheDir()
+	return err == nil && strings.HasPrefix(dir, filepath.Join(cache, "startup-packer", "standard")+string(filepath.Separator))
+}
+
 func holds(dir string, want *bundle.Tree) bool {
 	tree, err := scanStandard(dir)
 	return err == nil && tree.Digest() == want.Digest()

@@ -82,7 +82,7 @@ func lint(ctx context.Context, modules string, sources []string, fix bool) ([]pa
 			return nil, err
 		}
 		found = append(found, list...)
-		for _, dir := range ownModules(source) {
+		for _, dir := range ownModules(source, modules) {
 			list, err := collection.Lint(ctx, dir, fix)
 			if err != nil {
 				return nil, err
@@ -94,14 +94,17 @@ func lint(ctx context.Context, modules string, sources []string, fix bool) ([]pa
 }
 
 // ownModules returns the folders of modules at a path: the folder itself if it is
-// a module, else the modules in it.
-func ownModules(path string) []string {
+// a module, the modules in it, or those that it names if it is a personality.
+func ownModules(path, modules string) []string {
 	if _, err := os.Lstat(filepath.Join(path, module.Start)); err == nil {
 		return []string{path}
 	}
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return packer.OwnModules(path, modules)
+	}
 	names, err := source.All(path)
 	if err != nil {
-		return nil // a personality's file
+		return nil
 	}
 	dirs := make([]string, len(names))
 	for i, name := range names {

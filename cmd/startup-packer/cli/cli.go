@@ -64,7 +64,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case ctx.Err() != nil:
 		return codeInterrupted
-	case cmdline.Explain(stderr, err), errors.Is(err, push.ErrUsage), errors.Is(err, source.ErrReference):
+	case cmdline.Explain(p.stderr, err), errors.Is(err, push.ErrUsage), errors.Is(err, source.ErrReference):
 		return codeUsage
 	case errors.Is(err, bundle.ErrSpace), errors.Is(err, syscall.ENOSPC):
 		return codeSpace
