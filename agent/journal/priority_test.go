@@ -28,21 +28,23 @@ func TestPrioritiesOnlyForTheFileThatSystemdNames(t *testing.T) {
 	if err := unix.Fstat(int(w.Fd()), &stat); err != nil {
 		t.Fatal(err)
 	}
-	for named, want := range map[string]journal.Priorities{
-		fmt.Sprintf("%d:%d", stat.Dev, stat.Ino):    true,
-		fmt.Sprintf("%d:%d", stat.Dev, stat.Ino+1):  false, // stderr was redirected
-		fmt.Sprintf("%d:%d", stat.Dev+1, stat.Ino):  false,
-		fmt.Sprintf("%d:%d0", stat.Dev, stat.Ino):   false,
-		fmt.Sprintf("%d", stat.Ino):                 false,
-		"":                                          false,
-		":":                                         false,
-		fmt.Sprintf("%d:%d:1", stat.Dev, stat.Ino):  false,
-		fmt.Sprintf("0x%x:%d", stat.Dev, stat.Ino):  false,
-		fmt.Sprintf("%d:%d\n", stat.Dev, stat.Ino):  false,
-		fmt.Sprintf("-%d:%d", stat.Dev, stat.Ino):   false,
-		fmt.Sprintf(" %d:%d ", stat.Dev, stat.Ino):  false,
-		fmt.Sprintf("%d:%d", stat.Ino, stat.Dev+17): false,
+	mine := fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
+	for _, named := range []string{
+		fmt.Sprintf("%d:%d", stat.Dev, stat.Ino),
+		fmt.Sprintf("%d:%d", stat.Dev, stat.Ino+1),
+		fmt.Sprintf("%d:%d", stat.Dev+1, stat.Ino),
+		fmt.Sprintf("%d:%d0", stat.Dev, stat.Ino),
+		fmt.Sprintf("%d", stat.Ino),
+		"",
+		":",
+		fmt.Sprintf("%d:%d:1", stat.Dev, stat.Ino),
+		fmt.Sprintf("0x%x:%d", stat.Dev, stat.Ino),
+		fmt.Sprintf("%d:%d\n", stat.Dev, stat.Ino),
+		fmt.Sprintf("-%d:%d", stat.Dev, stat.Ino),
+		fmt.Sprintf(" %d:%d ", stat.Dev, stat.Ino),
+		fmt.Sprintf("%d:%d", stat.Ino, stat.Dev+17),
 	} {
+		want := journal.Priorities(named == mine)
 		t.Setenv("JOURNAL_STREAM", named)
 		if got := journal.PrioritiesOf(w); got != want {
 			t.Errorf("%q: %v, want %v", named, got, want)
