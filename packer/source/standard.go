@@ -29,7 +29,7 @@ func standardModule(name string) (string, error) {
 	}
 	cache = filepath.Join(cache, "startup-packer", "standard")
 	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", err
+		return "", fmt.Errorf("keep the standard modules in the user's cache: %w; set XDG_CACHE_HOME to a folder that can be written", err)
 	}
 	work, err := os.MkdirTemp(cache, ".new-")
 	if err != nil {
