@@ -156,7 +156,7 @@ func (a *Agent) resume(ctx context.Context, log *zap.Logger, u userdata.Userdata
 	}
 	a.env = a.doc.Env
 	if old == nil || old.InstanceID != a.who.InstanceID || old.UserdataSHA256 != u.Digest || a.Force {
-		return a.anew(ctx, old)
+		return a.begin(ctx, old)
 	}
 	newBoot := old.BootID != a.BootID
 	done := old.State == record.Succeeded
@@ -164,7 +164,7 @@ func (a *Agent) resume(ctx context.Context, log *zap.Logger, u userdata.Userdata
 	case a.Only != "":
 		return a.goOn(ctx, log, old)
 	case done && newBoot && a.doc.Run == document.EveryBoot:
-		return a.anew(ctx, old)
+		return a.begin(ctx, old)
 	case done && newBoot && hasEveryBoot(old):
 		log.Info("running what runs at every boot")
 	case done:
@@ -193,8 +193,8 @@ func (a *Agent) known() error {
 	return nil // what else is wrong is told when the record is needed
 }
 
-// anew begins a run afresh.
-func (a *Agent) anew(ctx context.Context, old *record.Run) error {
+// begin starts a run from nothing.
+func (a *Agent) begin(ctx context.Context, old *record.Run) error {
 	if a.Only != "" && (old == nil || old.Bundle == nil || a.Force) {
 		return fail(CodeUsage, "%w: no bundle is unpacked to run module %s from: run without --only and --force first", errRefused, a.Only)
 	}
@@ -206,7 +206,7 @@ func (a *Agent) anew(ctx context.Context, old *record.Run) error {
 func (a *Agent) goOn(ctx context.Context, log *zap.Logger, old *record.Run) error {
 	a.run.Attempt = old.Attempt + 1
 	if old.Bundle == nil {
-		return a.anew(ctx, old)
+		return a.begin(ctx, old)
 	}
 	a.run.Bundle, a.run.Modules, a.run.OnFailure = old.Bundle, old.Modules, old.OnFailure
 	for i := range a.run.Modules {
